@@ -1,0 +1,61 @@
+"""Which small text encoder, at which precision and on which runtime, to put on a CPU.
+
+The names below are the public API. They are imported on first use, so that importing
+``goemo_eval`` loads neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from goemo_eval.data.schemes import Scheme as Scheme
+    from goemo_eval.data.schemes import get_scheme as get_scheme
+    from goemo_eval.data.sources import load_split as load_split
+    from goemo_eval.data.splits import Split as Split
+    from goemo_eval.engines.base import Classifier as Classifier
+    from goemo_eval.engines.registry import load_classifier as load_classifier
+    from goemo_eval.errors import GoemoError as GoemoError
+    from goemo_eval.measure.metrics import Scores as Scores
+    from goemo_eval.measure.metrics import score_predictions as score_predictions
+    from goemo_eval.measure.thresholds import Thresholds as Thresholds
+    from goemo_eval.measure.thresholds import apply_thresholds as apply_thresholds
+    from goemo_eval.measure.thresholds import search_thresholds as search_thresholds
+    from goemo_eval.results.gate import Verdict as Verdict
+    from goemo_eval.results.gate import gate as gate
+    from goemo_eval.results.records import Record as Record
+    from goemo_eval.results.records import read_records as read_records
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Classifier": "engines.base",
+    "GoemoError": "errors",
+    "Record": "results.records",
+    "Scheme": "data.schemes",
+    "Scores": "measure.metrics",
+    "Split": "data.splits",
+    "Thresholds": "measure.thresholds",
+    "Verdict": "results.gate",
+    "apply_thresholds": "measure.thresholds",
+    "gate": "results.gate",
+    "get_scheme": "data.schemes",
+    "load_classifier": "engines.registry",
+    "load_split": "data.sources",
+    "read_records": "results.records",
+    "score_predictions": "measure.metrics",
+    "search_thresholds": "measure.thresholds",
+}
+
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604 - the keys are strings
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""``python -m goemo_eval``."""
+
+from goemo_eval.cli import entry
+
+entry()

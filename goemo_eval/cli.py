@@ -1,0 +1,348 @@
+"""The command line: ``goemo-eval train | evaluate | report | gate | doctor``.
+
+Results go to stdout, progress to stderr. A user's mistake is one line on stderr and exit code 2.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import click
+import typer
+from tabulate import tabulate
+
+from goemo_eval.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_PASS,
+    EXIT_REGRESSION,
+    CheckpointError,
+    GoemoError,
+)
+
+if TYPE_CHECKING:
+    from goemo_eval.evaluate import Plan
+
+app = typer.Typer(
+    name="goemo-eval",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Which small text encoder to put on a CPU, what it costs in Macro-F1, and whether the "
+    "next commit lost it. The main job is `pytest bench`; these commands do its steps one by one.",
+)
+
+EncoderOption = Annotated[
+    str,
+    typer.Option(
+        help="albert, distilbert, minilm, mobilebert, or a name of your own with --weights."
+    ),
+]
+SchemeOption = Annotated[
+    str,
+    typer.Option(help="raw (multi-label), simplified (one dominant emotion), ekman, sentiment."),
+]
+DataOption = Annotated[
+    str,
+    typer.Option(help="sample (bundled), hub, or a directory with train.tsv, dev.tsv, test.tsv."),
+]
+RecipeOption = Annotated[
+    str, typer.Option(help="Name of a bundled recipe (study, sample), or a TOML file.")
+]
+SeedOption = Annotated[
+    int, typer.Option(min=0, help="Of the head, dropout and the order of batches.")
+]
+WeightsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ENCODER=DIR",
+        help="Pretrained weights to start from: safetensors, config, tokenizer.",
+    ),
+]
+DominanceOption = Annotated[
+    str,
+    typer.Option(
+        help="How simplified settles several labels: auto, votes, frequent, rare, first, only."
+    ),
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads; all available by default.")
+]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Where checkpoints and finished cells are kept; the user's cache by default.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command()
+def train(
+    encoder: EncoderOption,
+    scheme: SchemeOption,
+    data: DataOption = "sample",
+    recipe: RecipeOption = "study",
+    seed: SeedOption = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write the checkpoint here; into the store by default, where the bench finds it.",
+        ),
+    ] = None,
+    weights: WeightsOption = None,
+    dominance: DominanceOption = "auto",
+    threads: ThreadsOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Fine-tune an encoder under a scheme, and print the checkpoint's directory.
+
+    An interrupted run goes on where it stopped when the same command is given again; a finished
+    one is not repeated.
+    """
+    from goemo_eval.evaluate import Workbench
+    from goemo_eval.models.encoders import find_weights, get_encoder
+    from goemo_eval.models.training import fine_tune
+
+    plan = _plan(data, recipe, seed, weights, dominance, threads, store, checkpoint=None)
+    with Workbench(plan) as workbench:
+        if out is None:
+            obtained = workbench.obtain(encoder, scheme)
+            if obtained.unscored_reason:
+                raise CheckpointError(
+                    f"cannot fine-tune {encoder}: {obtained.unscored_reason}; pass --weights {encoder}=DIR"
+                )
+            print(obtained.checkpoint.path)
+            return
+        directory = plan.weights.get(encoder)
+        found = get_encoder(encoder, directory)
+        checkpoint = fine_tune(
+            found,
+            workbench.scheme(scheme),
+            workbench.splits["train"],
+            recipe=plan.recipe,
+            weights=find_weights(found, directory),
+            out=out,
+            seed=seed,
+            threads=plan.threads,
+        )
+        print(checkpoint.path)
+
+
+@app.command()
+def evaluate(
+    encoder: EncoderOption,
+    scheme: SchemeOption,
+    engine: Annotated[str, typer.Option(help="What runs the forward pass: torch.")] = "torch",
+    precision: Annotated[str, typer.Option(help="fp32 or int8.")] = "fp32",
+    data: DataOption = "sample",
+    recipe: RecipeOption = "study",
+    seed: SeedOption = 0,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Measure this fine-tuned checkpoint instead of fine-tuning one."
+        ),
+    ] = None,
+    weights: WeightsOption = None,
+    dominance: DominanceOption = "auto",
+    threads: ThreadsOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure one cell: Macro-F1, latency per batch of 32, size and memory.
+
+    Fine-tunes first what the store lacks. --json prints the whole record, as `goemo-eval report`
+    reads it.
+    """
+    from goemo_eval.evaluate import Workbench
+    from goemo_eval.matrix import matrix
+    from goemo_eval.results.records import dump_records
+
+    brought = {(encoder, scheme): checkpoint} if checkpoint else {}
+    plan = _plan(data, recipe, seed, weights, dominance, threads, store, checkpoint=brought)
+    (cell,) = matrix(
+        encoders=encoder,
+        schemes=scheme,
+        engines=engine,
+        precisions=precision,
+        seed=seed,
+        weights=plan.weights,
+        checkpoints=brought,
+    )
+    with Workbench(plan) as workbench:
+        record = workbench.evaluate(cell)
+    if as_json:
+        print(dump_records([record]), end="")
+        return
+    rows: list[tuple[str, str]] = [("cell", record.cell.id)]
+    if record.scores:
+        rows += [
+            ("Macro-F1 validation", f"{record.scores.validation.macro_f1:.4f}"),
+            ("Macro-F1 test", f"{record.scores.test.macro_f1:.4f}"),
+        ]
+        if record.scores_refitted:
+            rows.append(
+                (
+                    "Macro-F1 test, thresholds refitted",
+                    f"{record.scores_refitted.test.macro_f1:.4f}",
+                )
+            )
+    else:
+        rows.append(("not scored", str(record.unscored_reason)))
+    rows += [
+        (f"p50 per batch of 32, {shape}", f"{latency.p50_s * 1e3:.1f} ms")
+        for shape, latency in record.latency.items()
+    ]
+    if record.speedup:
+        rows.append((f"speed over {record.speedup.reference}", f"{record.speedup.ratio:.2f}x"))
+    rows += [
+        ("parameters", f"{record.parameters / 1e6:.2f} M"),
+        ("size", f"{record.size_bytes / 1e6:.1f} MB"),
+    ]
+    print(tabulate(rows, tablefmt="plain", disable_numparse=True))
+
+
+@app.command()
+def report(
+    records: Annotated[
+        Path,
+        typer.Argument(
+            metavar="BENCH.json|records.json", help="What pytest bench or a report wrote."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where report.md, figures/ and records.json go.")
+    ],
+) -> None:
+    """Write the report of stored records: tables, figures, assessment and error analysis.
+
+    Nothing is measured again; the same records give the same bytes.
+    """
+    from goemo_eval.report.render import write_report
+    from goemo_eval.results.records import read_records
+
+    print(write_report(read_records(records), out))
+
+
+@app.command()
+def gate(
+    baseline: Annotated[
+        Path, typer.Option(metavar="FILE", help="Records of the state to compare with.")
+    ],
+    candidate: Annotated[Path, typer.Option(metavar="FILE", help="Records of the state to judge.")],
+    max_drop: Annotated[
+        float, typer.Option(help="Largest allowed drop of test Macro-F1 per cell.")
+    ] = 0.01,
+    as_json: JsonOption = False,
+) -> None:
+    """Fail when a cell's test Macro-F1 dropped: exit 0 pass, 1 regression, 2 not comparable.
+
+    Every scored cell of the baseline is compared with the same cell of the candidate, on the
+    same test split, scheme and label order; the drop is a difference of points.
+    """
+    from goemo_eval.results.gate import gate as judge
+    from goemo_eval.results.records import read_records
+
+    verdict = judge(read_records(baseline), read_records(candidate), max_drop=max_drop)
+    if as_json:
+        print(verdict.model_dump_json(indent=2))
+    else:
+        rows = [
+            (
+                c.cell,
+                f"{c.baseline:.4f}",
+                f"{c.candidate:.4f}",
+                f"{-c.drop:+.4f}",
+                "pass" if c.passed else "REGRESSION",
+            )
+            for c in verdict.cells
+        ]
+        print(
+            tabulate(
+                rows, ("cell", "baseline", "candidate", "change", "verdict"), disable_numparse=True
+            )
+        )
+        for cell in verdict.only_in_candidate:
+            print(f"no baseline, not judged: {cell}")
+        print(f"{verdict.status}: allowed drop {max_drop:g} Macro-F1")
+    raise typer.Exit(EXIT_PASS if verdict.status == "pass" else EXIT_REGRESSION)
+
+
+@app.command()
+def doctor(
+    data: Annotated[
+        str | None, typer.Option(help="Also check this data source: hub or a directory.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what this machine can run, what is within reach, and what to do about the rest."""
+    from goemo_eval.doctor import examine
+
+    findings = examine(data)
+    if as_json:
+        print(json.dumps([vars(finding) for finding in findings], indent=2))
+        return
+    print(tabulate([(f.topic, f.name, f.state) for f in findings], tablefmt="plain"))
+    mends = [f"{f.name}: {f.mend}" for f in findings if f.mend]
+    if mends:
+        print("\nTo do:\n" + "\n".join(f"- {mend}" for mend in mends))
+
+
+def _plan(
+    data: str,
+    recipe: str,
+    seed: int,
+    weights: list[str] | None,
+    dominance: str,
+    threads: int | None,
+    store: Path | None,
+    *,
+    checkpoint: dict[tuple[str, str], Path] | None,
+) -> Plan:
+    from goemo_eval.evaluate import Plan
+    from goemo_eval.matrix import parse_dominance, parse_weights
+    from goemo_eval.measure.environment import available_threads
+    from goemo_eval.models.recipes import load_recipe
+    from goemo_eval.results.store import default_store
+
+    return Plan(
+        source=data,
+        recipe=load_recipe(recipe),
+        store=store or default_store(),
+        seed=seed,
+        threads=threads or available_threads(),
+        dominance=parse_dominance(dominance),
+        checkpoints=checkpoint or {},
+        weights=parse_weights(weights or []),
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        code = app(arguments, standalone_mode=False)
+    except click.ClickException as error:
+        return _fail(f"{error.format_message()} (see goemo-eval --help)")
+    except (KeyboardInterrupt, click.Abort):
+        return _fail(
+            "interrupted: what is finished is kept, and the same command goes on from there"
+        )
+    except (GoemoError, OSError) as error:
+        return _fail(str(error))
+    return code if isinstance(code, int) else EXIT_PASS
+
+
+def _fail(message: str) -> int:
+    print(f"goemo-eval: {' '.join(message.split())}", file=sys.stderr)
+    return EXIT_BAD_INPUT
+
+
+def entry() -> None:
+    """Run as the console script."""
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What runs the forward pass: one interface, an engine per runtime, and the checkpoint they load."""

@@ -1,0 +1,480 @@
+"""One cell, end to end: from splits and weights to a record.
+
+A `Workbench` keeps what cells share (splits, checkpoints, the FP32 twin of an INT8 cell), so
+that a matrix of cells trains, loads and scores nothing twice.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from goemo_eval.data.schemes import Scheme, get_scheme
+from goemo_eval.data.sources import load_split
+from goemo_eval.data.splits import SPLIT_NAMES, Split
+from goemo_eval.engines.base import Classifier
+from goemo_eval.engines.checkpoint import Checkpoint, read_checkpoint
+from goemo_eval.engines.registry import load_classifier
+from goemo_eval.errors import CheckpointError
+from goemo_eval.measure.environment import (
+    Environment,
+    available_threads,
+    cpu,
+    git_commit,
+    load_average,
+    platform_name,
+    python_version,
+    versions,
+)
+from goemo_eval.measure.latency import (
+    SHAPES,
+    Latency,
+    latency_batches,
+    rounds_within,
+    summarize_times,
+    time_forward,
+    time_split_interleaved,
+)
+from goemo_eval.measure.memory import peak_rss_bytes, reset_peak_rss
+from goemo_eval.measure.scoring import decide, fit_thresholds, score_logits
+from goemo_eval.measure.thresholds import STRATEGIES, Thresholds
+from goemo_eval.models.encoders import find_weights, get_encoder
+from goemo_eval.models.recipes import Recipe
+from goemo_eval.models.training import fine_tune, write_untrained
+from goemo_eval.results.records import (
+    Cell,
+    Data,
+    Record,
+    Speedup,
+    SplitData,
+    SplitScores,
+    StrategyScore,
+    ThresholdsEntry,
+    WeightsEntry,
+)
+from goemo_eval.results.store import (
+    checkpoint_dir,
+    key_of,
+    npz_bytes,
+    pack_predictions,
+    write_atomic,
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How cells are trained and measured.
+
+    Attributes
+    ----------
+    source : str or Path
+        ``sample``, ``hub`` or a directory of TSV files.
+    recipe : Recipe
+    store : Path
+        Where checkpoints and finished cells are kept.
+    seed : int
+    threads : int
+    train : {"missing", "never"}
+        Fine-tune what the store lacks, or leave those cells unscored.
+    dominance : str
+        Rule of the multiclass schemes; ``auto`` is ``votes`` where the source has votes, else
+        ``frequent``.
+    strategy : {"per-label", "global", "fixed"}
+        Thresholds of the multilabel schemes.
+    checkpoints : mapping of (encoder, scheme) to Path
+        Fine-tuned checkpoints that the user brings.
+    weights : mapping of encoder to Path
+        Pretrained weights that the user brings.
+    split_budget_s : float
+        Seconds after which no further timed pass over the test split begins.
+    batch_budget_s : float
+        Seconds for the timed rounds of one batch shape.
+    """
+
+    source: str | Path
+    recipe: Recipe
+    store: Path
+    seed: int = 0
+    threads: int = field(default_factory=available_threads)
+    train: Literal["missing", "never"] = "missing"
+    dominance: str = "auto"
+    strategy: str = "per-label"
+    checkpoints: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    weights: Mapping[str, Path] = field(default_factory=dict)
+    split_budget_s: float = 10.0
+    batch_budget_s: float = 2.0
+
+
+@dataclass(frozen=True)
+class Obtained:
+    """A checkpoint to measure, and why it cannot be scored, if it cannot."""
+
+    checkpoint: Checkpoint
+    unscored_reason: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A scheme applied to the splits: texts and targets that it keeps."""
+
+    scheme: Scheme
+    texts: Mapping[str, Sequence[str]]
+    targets: Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A record, and the arrays that stand beside it."""
+
+    record: Record
+    predictions: npt.NDArray[Any] | None
+    """Test decisions, as `goemo_eval.measure.scoring.decide` made them."""
+
+
+class Workbench:
+    """Measures cells under one plan, and keeps what they share.
+
+    Use it as a context manager: untrained checkpoints are written to a temporary directory
+    that is removed at the end.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._scratch = Path(tempfile.mkdtemp(prefix="goemo-eval-"))
+        self._tasks: dict[str, Task] = {}
+        self._obtained: dict[tuple[str, str], Obtained] = {}
+        self._measured: dict[str, Measured] = {}
+        self._classifiers: dict[str, Classifier] = {}
+
+    def __enter__(self) -> Workbench:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the temporary checkpoints."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    @cached_property
+    def splits(self) -> dict[str, Split]:
+        """The three splits of the plan's source."""
+        return {name: load_split(self.plan.source, name) for name in SPLIT_NAMES}
+
+    def task(self, scheme_name: str) -> Task:
+        """Apply a scheme to the validation and test splits."""
+        if scheme_name not in self._tasks:
+            scheme = self.scheme(scheme_name)
+            train_labels = self.splits["train"].labels
+            texts, targets = {}, {}
+            for name in ("validation", "test"):
+                split = self.splits[name]
+                keep = scheme.keeps(split.labels)
+                votes = None if split.votes is None else split.votes[keep]
+                texts[name] = [t for t, kept in zip(split.texts, keep, strict=True) if kept]
+                targets[name] = scheme.targets(
+                    split.labels[keep], train_labels=train_labels, votes=votes
+                )
+            self._tasks[scheme_name] = Task(scheme, texts, targets)
+        return self._tasks[scheme_name]
+
+    def scheme(self, name: str) -> Scheme:
+        """Look up a scheme under the plan's dominance rule."""
+        rule = self.plan.dominance
+        if rule == "auto":
+            rule = "frequent" if self.splits["train"].votes is None else "votes"
+        return get_scheme(name, rule)
+
+    def obtain(self, encoder_name: str, scheme_name: str) -> Obtained:
+        """Find a cell's checkpoint, fine-tune it, or build an untrained stand-in.
+
+        Raises
+        ------
+        CheckpointError
+            If a checkpoint is altered or does not fit the scheme, or an encoder is unknown.
+        """
+        key = (encoder_name, scheme_name)
+        if key not in self._obtained:
+            self._obtained[key] = self._obtain(encoder_name, self.scheme(scheme_name))
+        return self._obtained[key]
+
+    def _obtain(self, encoder_name: str, scheme: Scheme) -> Obtained:
+        plan = self.plan
+        brought = plan.checkpoints.get((encoder_name, scheme.name))
+        if brought is not None:
+            return Obtained(_fitting(read_checkpoint(brought), scheme), None)
+        directory = plan.weights.get(encoder_name)
+        encoder = get_encoder(encoder_name, directory)
+        weights = find_weights(encoder, directory)
+        kept = checkpoint_dir(
+            plan.store,
+            encoder=encoder_name,
+            scheme=scheme.name,
+            dominance=scheme.dominance,
+            recipe=plan.recipe.model_dump(),
+            seed=plan.seed,
+            base_sha256=weights.sha256,
+            train_sha256=self.splits["train"].sha256,
+        )
+        if weights.kind == "random":
+            reason = f"no pretrained weights: {weights.reason}"
+        elif kept.exists():
+            return Obtained(_fitting(read_checkpoint(kept), scheme), None)
+        elif plan.train == "never":
+            reason = "not fine-tuned yet, and --train never"
+        else:
+            checkpoint = fine_tune(
+                encoder,
+                scheme,
+                self.splits["train"],
+                recipe=plan.recipe,
+                weights=weights,
+                out=kept,
+                seed=plan.seed,
+                threads=plan.threads,
+            )
+            return Obtained(checkpoint, None)
+        untrained = write_untrained(
+            encoder,
+            scheme,
+            weights=weights,
+            out=self._scratch / f"{encoder_name}-{scheme.name}",
+            max_length=plan.recipe.max_length,
+            seed=plan.seed,
+        )
+        return Obtained(untrained, reason)
+
+    def classifier(self, cell: Cell) -> Classifier:
+        """Load a cell, keeping only the cells of one checkpoint in memory."""
+        if cell.id not in self._classifiers:
+            family = f"{cell.encoder}-{cell.scheme}-"
+            self._classifiers = {i: c for i, c in self._classifiers.items() if i.startswith(family)}
+            self._classifiers[cell.id] = load_classifier(
+                self.obtain(cell.encoder, cell.scheme).checkpoint,
+                cell.engine,
+                cell.precision,
+                threads=self.plan.threads,
+            )
+        return self._classifiers[cell.id]
+
+    def measure(self, cell: Cell) -> Measured:
+        """Score a cell and time it over the test split, once.
+
+        An INT8 cell is measured against its FP32 twin: scored with the twin's thresholds and
+        with its own, and timed in turns with it.
+
+        Returns
+        -------
+        Measured
+            Its record lacks the latencies per batch: see `time_batches`.
+        """
+        if cell.id not in self._measured:
+            self._measured[cell.id] = self._measure(cell)
+        return self._measured[cell.id]
+
+    def _measure(self, cell: Cell) -> Measured:
+        twin = self.measure(cell.at("fp32")).record if cell.precision == "int8" else None
+        load_start = load_average()
+        resettable = reset_peak_rss()
+        obtained, task = self.obtain(cell.encoder, cell.scheme), self.task(cell.scheme)
+        classifier = self.classifier(cell)
+        fields: dict[str, Any] = {"unscored_reason": obtained.unscored_reason}
+        predictions = None
+        if obtained.unscored_reason is None:
+            scored, predictions, logits = self._score(classifier, task, twin)
+            fields |= scored
+        fields |= self._time_split(cell, classifier, task.texts["test"])
+        record = Record(
+            cell=cell,
+            kind=task.scheme.kind,
+            labels=task.scheme.labels,
+            dominance=task.scheme.dominance,
+            data=self.data(),
+            weights=WeightsEntry(
+                kind=obtained.checkpoint.weights,
+                sha256=obtained.checkpoint.sha256,
+                base_sha256=obtained.checkpoint.base_sha256,
+            ),
+            recipe=obtained.checkpoint.recipe,
+            parameters=classifier.parameters,
+            size_bytes=classifier.size_bytes,
+            peak_rss_bytes=peak_rss_bytes() if resettable else None,
+            environment=environment(classifier, self.plan.threads, load_start),
+            **fields,
+        )
+        if predictions is not None:
+            self._keep(record, predictions, logits)
+        return Measured(record, predictions)
+
+    def _score(
+        self, classifier: Classifier, task: Task, twin: Record | None
+    ) -> tuple[dict[str, Any], npt.NDArray[Any], dict[str, npt.NDArray[np.float32]]]:
+        """Return the record's fields of scores, the test decisions, and the logits per split."""
+        sha = {name: split.sha256 for name, split in self.splits.items()}
+        logits = {name: classifier.logits(task.texts[name]) for name in ("validation", "test")}
+
+        def scores(thresholds: Thresholds | None) -> SplitScores:
+            by_split = {
+                name: score_logits(
+                    logits[name],
+                    task.targets[name],
+                    labels=task.scheme.labels,
+                    split_sha256=sha[name],
+                    thresholds=thresholds,
+                    in_sample=name == "validation",
+                )
+                for name in ("validation", "test")
+            }
+            return SplitScores(**by_split)
+
+        if task.scheme.kind == "multiclass":
+            # argmax fits nothing, so refitting changes nothing: both readings of INT8 are one.
+            both = scores(None)
+            fields: dict[str, Any] = {"scores": both, "scores_refitted": both if twin else None}
+            return fields, decide(logits["test"], None), logits
+        own = {
+            strategy: fit_thresholds(
+                logits["validation"],
+                task.targets["validation"],
+                strategy=strategy,
+                fitted_on=sha["validation"],
+            )
+            for strategy in STRATEGIES
+        }
+        fitted = own[self.plan.strategy]  # type: ignore[index]
+        used = fitted
+        if twin is not None and twin.thresholds is not None:
+            used = Thresholds(
+                twin.thresholds.strategy,
+                np.array(twin.thresholds.values),
+                twin.thresholds.fitted_on,
+            )
+        by_strategy = {strategy: scores(thresholds) for strategy, thresholds in own.items()}
+        fields = {
+            "scores": scores(used),
+            "scores_refitted": by_strategy[fitted.strategy] if twin else None,
+            "thresholds": ThresholdsEntry(
+                strategy=used.strategy,
+                values=tuple(used.values.tolist()),
+                fitted_on=used.fitted_on,
+            ),
+            "strategies": tuple(
+                StrategyScore(
+                    strategy=strategy,
+                    validation_macro_f1=both.validation.macro_f1,
+                    test_macro_f1=both.test.macro_f1,
+                )
+                for strategy, both in by_strategy.items()
+            ),
+        }
+        return fields, decide(logits["test"], used), logits
+
+    def _time_split(
+        self, cell: Cell, classifier: Classifier, texts: Sequence[str]
+    ) -> dict[str, Any]:
+        """Time the test split: FP32 alone, INT8 in turns with its FP32 twin."""
+        budget_s = self.plan.split_budget_s
+        if cell.precision == "fp32":
+            (own,) = time_split_interleaved([classifier], texts, budget_s=budget_s)
+            return {"split_latency_s": float(np.median(own))}
+        reference = cell.at("fp32")
+        theirs, own = time_split_interleaved(
+            [self.classifier(reference), classifier], texts, budget_s=budget_s
+        )
+        return {
+            "split_latency_s": float(np.median(own)),
+            "speedup": Speedup(
+                reference=reference.id, reference_s=tuple(theirs), candidate_s=tuple(own)
+            ),
+        }
+
+    def time_batches(self, cell: Cell, shape: str) -> Latency:
+        """Time a cell per batch of 32, without pytest-benchmark."""
+        classifier = self.classifier(cell)
+        batches = latency_batches(classifier, self.task(cell.scheme).texts["test"], shape)
+        time_forward(classifier, batches[0])
+        rounds = rounds_within(
+            time_forward(classifier, batches[0]), budget_s=self.plan.batch_budget_s
+        )
+        times = [time_forward(classifier, batches[i % len(batches)]) for i in range(rounds)]
+        return summarize_times(times, batch_size=len(batches[0].rows), threads=self.plan.threads)
+
+    def evaluate(self, cell: Cell) -> Record:
+        """Measure a cell with both batch shapes."""
+        record = self.measure(cell).record
+        latency = {shape: self.time_batches(cell, shape) for shape in SHAPES}
+        return Record.model_validate(record.model_copy(update={"latency": latency}).model_dump())
+
+    def data(self) -> Data:
+        """Describe the splits for a record."""
+        train = self.splits["train"]
+        return Data(
+            source=train.source,
+            revision=train.revision,
+            splits={n: SplitData(sha256=s.sha256, rows=len(s)) for n, s in self.splits.items()},
+        )
+
+    def _keep(
+        self,
+        record: Record,
+        predictions: npt.NDArray[Any],
+        logits: Mapping[str, npt.NDArray[np.float32]],
+    ) -> None:
+        """Keep record, logits and decisions of a finished cell in the store."""
+        key = key_of(
+            weights=record.weights.sha256,
+            data={name: split.sha256 for name, split in record.data.splits.items()},
+            versions=record.environment.versions,
+            isa=record.environment.engine_isa,
+        )
+        folder = self.plan.store / "cells" / f"{record.cell.id}-{key}"
+        write_atomic(folder / "logits.npz", npz_bytes(**logits))
+        write_atomic(folder / "predictions.npz", pack_predictions(predictions, len(record.labels)))
+        write_atomic(folder / "record.json", (record.model_dump_json(indent=1) + "\n").encode())
+
+
+def _fitting(checkpoint: Checkpoint, scheme: Scheme) -> Checkpoint:
+    """Return a checkpoint after checking that it was made for the scheme."""
+    if checkpoint.labels != scheme.labels:
+        raise CheckpointError(
+            f"{checkpoint.path}: has the labels {', '.join(checkpoint.labels[:3])}... "
+            f"({len(checkpoint.labels)}), but scheme {scheme.name} has "
+            f"{', '.join(scheme.labels[:3])}... ({len(scheme.labels)}): pass a checkpoint of this scheme"
+        )
+    if checkpoint.scheme not in ("", scheme.name):
+        raise CheckpointError(
+            f"{checkpoint.path}: was trained for scheme {checkpoint.scheme}, not {scheme.name}"
+        )
+    if checkpoint.scheme and checkpoint.dominance != scheme.dominance:
+        raise CheckpointError(
+            f"{checkpoint.path}: was trained under dominance rule {checkpoint.dominance}, "
+            f"not {scheme.dominance}: pass --dominance {checkpoint.dominance}"
+        )
+    return checkpoint
+
+
+def environment(classifier: Classifier, threads: int, load_start: float | None) -> Environment:
+    """Describe the machine and the engine that ran a classifier."""
+    cpu_model, flags = cpu()
+    return Environment(
+        versions=versions(),
+        python=python_version(),
+        platform=platform_name(),
+        cpu_model=cpu_model,
+        isa_flags=flags,
+        engine_isa=classifier.runtime.isa,
+        kernels=classifier.runtime.kernels,
+        quantized_engine=classifier.runtime.quantized_engine,
+        threads=threads,
+        load_start=load_start,
+        load_end=load_average(),
+        git_commit=git_commit(),
+    )

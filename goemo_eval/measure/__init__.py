@@ -1,0 +1,1 @@
+"""How a classifier is measured: scores, thresholds, latency, memory, and the machine they hold for."""

@@ -1,0 +1,1 @@
+"""What is fine-tuned: encoders, where their weights come from, recipes and training."""

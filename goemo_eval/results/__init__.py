@@ -1,0 +1,1 @@
+"""What is kept of a measurement and how it is judged: records, the store, the gate."""

@@ -1,0 +1,211 @@
+"""The record: everything known of a cell, as data, and the files that records travel in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from goemo_eval.errors import RecordError
+from goemo_eval.measure.environment import Environment
+from goemo_eval.measure.latency import Latency, Seconds
+from goemo_eval.measure.metrics import Count, Scores, Unit
+from goemo_eval.measure.plain import Plain
+
+# 1: first version.
+SCHEMA_VERSION = 1
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+
+
+class Cell(Plain):
+    """One encoder x scheme x engine x precision, at a seed."""
+
+    encoder: Name
+    scheme: Name
+    engine: Name
+    precision: Literal["fp32", "int8"]
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def id(self) -> str:
+        """The words in order, as in ``minilm-raw-torch-int8``; seeds other than 0 are appended."""
+        words = [self.encoder, self.scheme, self.engine, self.precision]
+        return "-".join(words + ([f"s{self.seed}"] if self.seed else []))
+
+    def at(self, precision: Literal["fp32", "int8"]) -> Cell:
+        """Return the same cell at another precision."""
+        return self.model_copy(update={"precision": precision})
+
+
+class SplitData(Plain):
+    """One split's identity."""
+
+    sha256: str
+    rows: Count
+
+
+class Data(Plain):
+    """What was trained and scored on."""
+
+    source: str
+    revision: str | None
+    splits: dict[str, SplitData]
+
+
+class WeightsEntry(Plain):
+    """Which weights were measured."""
+
+    kind: Literal["pretrained", "random", "checkpoint"]
+    """pretrained: fine-tuned here; checkpoint: brought along; random: never trained."""
+    sha256: str
+    base_sha256: str | None
+
+
+class ThresholdsEntry(Plain):
+    """The thresholds that decided (multilabel schemes)."""
+
+    strategy: Literal["fixed", "global", "per-label"]
+    values: tuple[Unit, ...]
+    fitted_on: str | None
+
+
+class SplitScores(Plain):
+    """Scores by split. The validation split is the one that thresholds were fitted on."""
+
+    validation: Scores
+    test: Scores
+
+
+class StrategyScore(Plain):
+    """Macro-F1 under one threshold strategy, fitted on validation."""
+
+    strategy: Literal["fixed", "global", "per-label"]
+    validation_macro_f1: Unit
+    test_macro_f1: Unit
+
+
+class Speedup(Plain):
+    """Forward seconds of whole passes over the test split, two cells taking turns batch by batch."""
+
+    reference: str
+    """Id of the cell that this one is compared with."""
+    reference_s: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    candidate_s: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+
+    @property
+    def ratio(self) -> float:
+        """Median over the passes of reference / candidate: above 1, this cell is faster."""
+        return median(r / c for r, c in zip(self.reference_s, self.candidate_s, strict=True))
+
+
+class BudgetCheck(Plain):
+    """One budget and what was measured against it."""
+
+    name: str
+    limit: float
+    value: float
+    passed: bool
+
+
+class Record(Plain):
+    """Everything known of a cell."""
+
+    cell: Cell
+    kind: Literal["multilabel", "multiclass"]
+    labels: tuple[str, ...]
+    dominance: str | None
+    data: Data
+    weights: WeightsEntry
+    recipe: dict[str, str | int | float] | None
+    thresholds: ThresholdsEntry | None = None
+    kept_fp32: tuple[str, ...] = ()
+    scores: SplitScores | None = None
+    scores_refitted: SplitScores | None = None
+    strategies: tuple[StrategyScore, ...] = ()
+    unscored_reason: str | None = None
+    latency: dict[Literal["real", "padded128"], Latency] = Field(default_factory=dict)
+    split_latency_s: Seconds | None = None
+    speedup: Speedup | None = None
+    parameters: Count
+    size_bytes: Count
+    peak_rss_bytes: Count | None
+    environment: Environment
+    budgets: tuple[BudgetCheck, ...] = ()
+
+
+def dump_records(records: Iterable[Record]) -> str:
+    """Return records as the text of a ``records.json``, sorted by cell id."""
+    entries = [r.model_dump(mode="json") for r in sorted(records, key=lambda r: r.cell.id)]
+    content = {"schema_version": SCHEMA_VERSION, "records": entries}
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def read_records(path: str | Path) -> list[Record]:
+    """Read records from a ``records.json`` or from pytest-benchmark's JSON.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    list of Record
+        Sorted by cell id, one per cell.
+
+    Raises
+    ------
+    RecordError
+        If the file is missing, is neither form, is of a newer schema, or a record is malformed.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_nan)
+    except OSError as error:
+        raise RecordError(f"{path}: cannot read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: not JSON ({error})") from None
+    records = {}
+    for where, entry in _entries(content, path):
+        try:
+            record = Record.model_validate(entry)
+        except ValidationError as error:
+            first = error.errors()[0]
+            at = ".".join(map(str, first["loc"]))
+            raise RecordError(f"{path}: {where}: {at}: {first['msg']}") from None
+        records[record.cell.id] = record
+    if not records:
+        raise RecordError(
+            f"{path}: holds no goemo records: run pytest bench --benchmark-json={path.name}"
+        )
+    return [records[cell] for cell in sorted(records)]
+
+
+def _no_nan(constant: str) -> float:
+    raise ValueError(f"{constant} is no number that a record may hold")
+
+
+def _entries(content: Any, path: Path) -> list[tuple[str, Any]]:
+    """Return (where, record as JSON) from either form of file."""
+    if isinstance(content, dict) and isinstance(content.get("records"), list):
+        version = content.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise RecordError(
+                f"{path}: schema_version {version!r}: this goemo_eval reads {SCHEMA_VERSION}"
+            )
+        return [(f"record {i}", entry) for i, entry in enumerate(content["records"])]
+    if isinstance(content, dict) and isinstance(content.get("benchmarks"), list):
+        found = []
+        for i, row in enumerate(content["benchmarks"]):
+            extra = row.get("extra_info") if isinstance(row, dict) else None
+            if isinstance(extra, dict) and "goemo" in extra:
+                found.append((f"benchmark {i}", extra["goemo"]))
+        return found
+    raise RecordError(
+        f"{path}: neither a records.json nor a pytest-benchmark file: "
+        "expected an object with 'records' or 'benchmarks'"
+    )

@@ -1,0 +1,105 @@
+"""Where fine-tuned checkpoints and finished scores are kept, so that a rerun finds them.
+
+Everything lies under a key of what determines it: two runs that would give the same bits share
+an entry, and nothing is ever overwritten with something else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+
+from goemo_eval.errors import RecordError
+
+
+def default_store() -> Path:
+    """Return the user's cache directory for this library."""
+    return Path(platformdirs.user_cache_dir("goemo_eval"))
+
+
+def key_of(**facts: Any) -> str:
+    """Return a short key of the facts that determine a result, which must be JSON values."""
+    text = json.dumps(facts, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def checkpoint_dir(
+    store: Path,
+    *,
+    encoder: str,
+    scheme: str,
+    dominance: str | None,
+    recipe: dict[str, Any],
+    seed: int,
+    base_sha256: str | None,
+    train_sha256: str,
+) -> Path:
+    """Return where the checkpoint of one fine-tuning run lies, or would lie."""
+    key = key_of(
+        encoder=encoder,
+        scheme=scheme,
+        dominance=dominance,
+        recipe=recipe,
+        seed=seed,
+        base_sha256=base_sha256,
+        train_sha256=train_sha256,
+    )
+    return store / "checkpoints" / f"{encoder}-{scheme}-{key}"
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file in one step: readers see the old content or the new, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def pack_predictions(predictions: npt.NDArray[Any], n_labels: int) -> bytes:
+    """Return predictions as a compressed npz of packed bits, one bit per text and label.
+
+    Parameters
+    ----------
+    predictions : ndarray of bool, shape (N, K), or ndarray of int, shape (N,)
+        Class ids are kept as one bit in their column.
+    n_labels : int
+        K.
+    """
+    if predictions.ndim == 1:
+        predictions = np.eye(n_labels, dtype=bool)[predictions]
+    return npz_bytes(bits=np.packbits(predictions, axis=1), shape=np.array(predictions.shape))
+
+
+def unpack_predictions(path: Path) -> npt.NDArray[np.bool_]:
+    """Read what `pack_predictions` made: booleans of shape (N, K).
+
+    Raises
+    ------
+    RecordError
+        If the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            rows, labels = (int(n) for n in arrays["shape"])
+            bits = np.unpackbits(arrays["bits"], axis=1, count=labels).astype(bool)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise RecordError(f"{path}: no packed predictions ({type(error).__name__})") from None
+    if bits.shape != (rows, labels):
+        raise RecordError(f"{path}: holds {bits.shape} decisions where {(rows, labels)} are stated")
+    return bits
+
+
+def npz_bytes(**arrays: npt.NDArray[Any]) -> bytes:
+    """Return arrays as the bytes of a compressed npz file."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
