@@ -6,7 +6,9 @@ its config ``raw`` one row per rater, from which the votes of the dominance rule
 
 from __future__ import annotations
 
+import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,9 +69,13 @@ def _load_table(config: str, split: str) -> Any:
             f"cannot get {HUB_DATASET} at {HUB_REVISION[:12]} from the hub "
             f"({type(error).__name__}): check the network, or give --data a directory with the TSV files"
         ) from error
-    files = {split: f"{snapshot}/{config}/{split}-*.parquet"}
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+    files = sorted(map(str, Path(snapshot, config).glob(f"{split}-*.parquet")))
     try:
-        return datasets.load_dataset("parquet", data_files=files, split=split)
+        if not files:
+            raise FileNotFoundError(f"{config}/{split}-*.parquet")
+        return datasets.load_dataset("parquet", data_files={split: files}, split=split)
     except (FileNotFoundError, datasets.exceptions.DatasetGenerationError) as error:
         raise DataError(
             f"the hub's cache of {HUB_DATASET} at {HUB_REVISION[:12]} has no readable "

@@ -112,8 +112,10 @@ def quantize_dynamic(model: Any) -> Any:
     if torch.backends.quantized.engine in ("none", "NoQEngine"):
         raise EngineError("torch has no INT8 kernels on this CPU: choose --precisions fp32")
     with warnings.catch_warnings():
-        # torch announces that torchao will replace this call; it works in every version we allow.
-        warnings.filterwarnings("ignore", message=".*torch.ao.quantization is deprecated.*")
+        # torch announces that torchao will replace this call, and that the tensors it makes will
+        # go; both work in every version we allow.
+        warnings.filterwarnings("ignore", message=".*torch.ao.quantization is deprecated")
+        warnings.filterwarnings("ignore", message=".*quantized tensor creation functions")
         quantize: Any = torch.ao.quantization.quantize_dynamic  # it has no types
         return quantize(model, {torch.nn.Linear}, dtype=torch.qint8)
 

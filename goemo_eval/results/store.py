@@ -11,6 +11,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +89,10 @@ def unpack_predictions(path: Path) -> npt.NDArray[np.bool_]:
         If the file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             rows, labels = (int(n) for n in arrays["shape"])
             bits = np.unpackbits(arrays["bits"], axis=1, count=labels).astype(bool)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise RecordError(f"{path}: no packed predictions ({type(error).__name__})") from None
     if bits.shape != (rows, labels):
         raise RecordError(f"{path}: holds {bits.shape} decisions where {(rows, labels)} are stated")

@@ -1,0 +1,132 @@
+"""Real parts for the tests: the bundled sample, MiniLM's weights, and checkpoints made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from goemo_eval.data.schemes import get_scheme
+from goemo_eval.data.sources import load_split
+from goemo_eval.data.splits import Split, make_split
+from goemo_eval.engines.checkpoint import Checkpoint
+from goemo_eval.models.encoders import Encoder, Weights, find_weights, get_encoder, load_tokenizer
+from goemo_eval.models.recipes import Recipe, load_recipe
+from goemo_eval.models.training import fine_tune
+
+# The library never asks a server in tests; what needs the hub lays out its cache.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def goemotions_dir() -> Path:
+    """The real data set, or a skip that says how to provide it."""
+    directory = os.environ.get("GOEMO_EVAL_DATA")
+    if not directory:
+        pytest.skip("set GOEMO_EVAL_DATA to a directory with the GoEmotions TSV files")
+    return Path(directory).resolve()
+
+
+@pytest.fixture(scope="session")
+def sample() -> dict[str, Split]:
+    return {name: load_split("sample", name) for name in ("train", "validation", "test")}
+
+
+def head(split: Split, rows: int) -> Split:
+    """The first rows of a split."""
+    labels = [[int(i) for i in row.nonzero()[0]] for row in split.labels[:rows]]
+    triples = zip(split.texts[:rows], labels, split.ids[:rows], strict=True)
+    return make_split(split.name, split.source, triples)
+
+
+@pytest.fixture(scope="session")
+def short_sample(sample: dict[str, Split]) -> dict[str, Split]:
+    """The sample cut to what a test can train and score in seconds."""
+    return {name: head(split, 96) for name, split in sample.items()}
+
+
+@pytest.fixture(scope="session")
+def minilm_weights() -> Weights:
+    weights = find_weights(get_encoder("minilm"))
+    assert weights.kind == "pretrained", weights.reason
+    return weights
+
+
+@pytest.fixture(scope="session")
+def quick_recipe() -> Recipe:
+    return load_recipe("sample").model_copy(update={"name": "quick", "epochs": 1})
+
+
+@pytest.fixture(scope="session")
+def minilm_raw(
+    tmp_path_factory: pytest.TempPathFactory,
+    short_sample: dict[str, Split],
+    minilm_weights: Weights,
+    quick_recipe: Recipe,
+) -> Checkpoint:
+    """MiniLM's real weights, fine-tuned for a few steps on the sample."""
+    return fine_tune(
+        get_encoder("minilm"),
+        get_scheme("raw"),
+        short_sample["train"],
+        recipe=quick_recipe,
+        weights=minilm_weights,
+        out=tmp_path_factory.mktemp("minilm") / "raw",
+    )
+
+
+TINY = Encoder(
+    name="tiny",
+    model_type="bert",
+    config={
+        "vocab_size": 30522,
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    },
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_weights_dir(tmp_path_factory: pytest.TempPathFactory, minilm_weights: Weights) -> Path:
+    """A directory of weights as a user would bring: a one-layer BERT with a real tokenizer."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    directory = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(0)
+    BertModel(BertConfig(**TINY.config)).save_pretrained(directory)
+    load_tokenizer(minilm_weights).save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture
+def tsv_dir(tmp_path: Path, short_sample: dict[str, Split]) -> Callable[..., Path]:
+    """Write splits as the published TSV files; keyword arguments replace a file's bytes."""
+
+    def write(**replaced: bytes) -> Path:
+        directory = tmp_path / "tsv"
+        directory.mkdir(exist_ok=True)
+        for name, file in (("train", "train"), ("validation", "dev"), ("test", "test")):
+            content = replaced.get(file, tsv_bytes(short_sample[name]))
+            (directory / f"{file}.tsv").write_bytes(content)
+        return directory
+
+    return write
+
+
+def tsv_bytes(split: Split) -> bytes:
+    """A split in the published form."""
+    return "".join(
+        f"{text}\t{','.join(str(i) for i in row.nonzero()[0])}\t{comment_id}\n"
+        for text, row, comment_id in zip(split.texts, split.labels, split.ids, strict=True)
+    ).encode()
+
+
+@pytest.fixture(scope="session")
+def replace_fields() -> Callable[..., Checkpoint]:
+    return dataclasses.replace

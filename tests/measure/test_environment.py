@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from goemo_eval.measure.environment import available_threads, cpu, git_commit, versions
+from goemo_eval.measure.memory import peak_rss_bytes, reset_peak_rss
+
+
+def test_versions_are_the_installed_ones() -> None:
+    import torch
+
+    assert versions()["torch"] == torch.__version__
+    assert "goemo-eval" in versions()
+
+
+def test_machine() -> None:
+    model, flags = cpu()
+    assert model
+    assert len(set(flags)) == len(flags)
+    assert available_threads() >= 1
+
+
+def test_git_commit_marks_changed_files(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    assert git_commit(tmp_path / "nowhere") is None
+    git("init")
+    (tmp_path / "a").write_text("1")
+    git("add", "a")
+    git("commit", "-m", "one")
+    git_commit.cache_clear()
+    clean = git_commit(tmp_path)
+    assert clean is not None
+    assert not clean.endswith("-dirty")
+    (tmp_path / "a").write_text("2")
+    git_commit.cache_clear()
+    assert git_commit(tmp_path) == f"{clean}-dirty"
+
+
+def test_peak_memory_sees_an_allocation() -> None:
+    if not reset_peak_rss():
+        assert peak_rss_bytes() is None or peak_rss_bytes() > 0
+        return
+    before = peak_rss_bytes()
+    block = bytearray(200 * 2**20)
+    after = peak_rss_bytes()
+    del block
+    assert before is not None
+    assert after is not None
+    assert after - before > 150 * 2**20

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from goemo_eval.errors import CheckpointError
+from goemo_eval.models.recipes import load_recipe, recipe_names
+
+
+def test_the_studys_values() -> None:
+    study = load_recipe("study")
+    assert (study.epochs, study.batch_size) == (3, 32)
+    assert (study.learning_rate, study.weight_decay) == (5e-5, 0.01)
+    assert recipe_names() == ("sample", "study")
+
+
+GOOD = "epochs = 2\nbatch_size = 8\nlearning_rate = 1e-4\nweight_decay = 0.0\nwarmup_ratio = 0.1\nmax_length = 64\n"
+
+
+def test_recipe_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD)
+    assert load_recipe(str(path)).name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("1e-4", "-1e-4"), "mine.toml: learning_rate: Input should be greater than 0"),
+        (("1e-4", "nan"), "mine.toml: learning_rate"),
+        (("epochs", "epoch"), "mine.toml: epochs: Field required"),
+        (("max_length", "dropout = 1\nmax_length"), "mine.toml: dropout: Extra inputs"),
+        (("= 2", "= 'two'"), "mine.toml: epochs: Input should be a valid integer"),
+        (("= 2", "= "), "mine.toml: not a recipe in TOML"),
+        (("= 2", "= 2\nname = 'x'"), "mine.toml: not a recipe in TOML"),
+    ],
+)
+def test_malformed(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD.replace(*change, 1))
+    with pytest.raises(CheckpointError, match=message):
+        load_recipe(str(path))
+
+
+def test_unknown(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="unknown recipe 'strong': known are sample, study"):
+        load_recipe("strong")
+    with pytest.raises(CheckpointError, match="cannot read the recipe"):
+        load_recipe(str(tmp_path / "nowhere.toml"))

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from goemo_eval.errors import RecordError
+from goemo_eval.results.records import Cell, Record, dump_records, read_records
+
+Make = Callable[..., Record]
+
+
+def test_round_trip_through_both_forms(make_record: Make, tmp_path: Path) -> None:
+    records = [make_record(), make_record("int8")]
+    plain = tmp_path / "records.json"
+    plain.write_text(dump_records(reversed(records)))
+    assert read_records(plain) == records  # sorted by id
+
+    rows = [{"name": "t", "extra_info": {"goemo": r.model_dump(mode="json")}} for r in records]
+    rows += [rows[0], {"name": "someone else's benchmark", "extra_info": {}}]
+    bench = tmp_path / "bench.json"
+    bench.write_text(json.dumps({"benchmarks": rows}))
+    assert read_records(bench) == records
+
+
+def test_ids() -> None:
+    cell = Cell(encoder="minilm", scheme="raw", engine="torch", precision="int8")
+    assert cell.id == "minilm-raw-torch-int8"
+    assert cell.at("fp32").id == "minilm-raw-torch-fp32"
+    assert cell.model_copy(update={"seed": 3}).id == "minilm-raw-torch-int8-s3"
+    with pytest.raises(ValidationError):
+        Cell(encoder="a|b", scheme="raw", engine="torch", precision="int8")
+
+
+def test_records_are_frozen_and_closed(make_record: Make) -> None:
+    record = make_record()
+    with pytest.raises(ValidationError):
+        record.parameters = 3  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        make_record(colour="red")
+    with pytest.raises(ValidationError, match="finite"):
+        make_record(split_latency_s=float("nan"))
+
+
+def test_speedup_is_the_median_of_pairs(make_record: Make) -> None:
+    speedup = make_record("int8").speedup
+    assert speedup is not None
+    assert speedup.ratio == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[1]", "neither a records.json nor a pytest-benchmark file"),
+        ('{"hello": 1}', "neither a records.json nor a pytest-benchmark file"),
+        ('{"benchmarks": []}', "holds no goemo records"),
+        ('{"benchmarks": [{"extra_info": {"goemo": {"cell": 3}}}]}', "benchmark 0: cell"),
+        ('{"schema_version": 99, "records": []}', "schema_version 99: this goemo_eval reads 1"),
+        ('{"schema_version": 1, "records": [NaN]}', "NaN is no number"),
+        ("[" * 100_000, "not JSON"),
+    ],
+)
+def test_files_of_another_kind(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "some.json"
+    path.write_text(content)
+    with pytest.raises(RecordError, match=message):
+        read_records(path)
+
+
+def test_missing_and_binary_files(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="cannot read"):
+        read_records(tmp_path / "nowhere.json")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecordError, match="not JSON"):
+        read_records(tmp_path / "binary")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_record_is_an_error_or_the_record(
+    make_record: Make, tmp_path: Path, data: st.DataObject
+) -> None:
+    """Replace any one value of the file by any other: never another exception."""
+    content: Any = json.loads(dump_records([make_record("int8")]))
+    where = content
+    while True:
+        keys = list(where) if isinstance(where, dict) else range(len(where))
+        key = data.draw(st.sampled_from(list(keys)))
+        inside = where[key]
+        if not isinstance(inside, dict | list) or not inside or data.draw(st.booleans()):
+            where[key] = data.draw(json_values)
+            break
+        where = inside
+    path = tmp_path / "damaged.json"
+    path.write_text(json.dumps(content))
+    try:
+        assert all(isinstance(record, Record) for record in read_records(path))
+    except RecordError as error:
+        assert str(path) in str(error)
