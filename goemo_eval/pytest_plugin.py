@@ -96,7 +96,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--budgets",
         type=Path,
         metavar="FILE",
-        help="budgets to assert (default: budgets.toml beside the bench)",
+        help="budgets to assert (default: bench/budgets.toml)",
     )
 
 
@@ -139,7 +139,7 @@ class Bench:
         )
         self.reports: Path = option("--reports") or Path("reports") / self.profile_name
         self.budgets: Path = (
-            option("--budgets") or Path(__file__).parent.parent / "bench/budgets.toml"
+            option("--budgets") or config.rootpath / "bench/budgets.toml"
         )
         self.records: dict[str, Record] = {}
         self._config = config

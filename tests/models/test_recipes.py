@@ -15,7 +15,7 @@ def test_the_studys_values() -> None:
     assert recipe_names() == ("sample", "study")
 
 
-GOOD = "epochs = 2\nbatch_size = 8\nlearning_rate = 1e-4\nweight_decay = 0.0\nwarmup_ratio = 0.1\nmax_length = 64\n"
+GOOD = "epochs = 2\nbatch_size = 8\nlearning_rate = 1e-4\nschedule = 'linear'\nweight_decay = 0.0\nwarmup_ratio = 0.1\nmax_length = 64\n"
 
 
 def test_recipe_of_ones_own(tmp_path: Path) -> None:
@@ -32,6 +32,7 @@ def test_recipe_of_ones_own(tmp_path: Path) -> None:
         (("epochs", "epoch"), "mine.toml: epochs: Field required"),
         (("max_length", "dropout = 1\nmax_length"), "mine.toml: dropout: Extra inputs"),
         (("= 2", "= 'two'"), "mine.toml: epochs: Input should be a valid integer"),
+        (("'linear'", "'cosine'"), "mine.toml: schedule: Input should be 'constant' or 'linear'"),
         (("= 2", "= "), "mine.toml: not a recipe in TOML"),
         (("= 2", "= 2\nname = 'x'"), "mine.toml: not a recipe in TOML"),
     ],

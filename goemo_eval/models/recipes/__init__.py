@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -21,7 +21,9 @@ class Recipe(BaseModel):
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0, le=1)]
-    """Peak rate of AdamW; it decays linearly to zero."""
+    """Peak rate of AdamW."""
+    schedule: Literal["constant", "linear"]
+    """After the warm-up the rate stays, or falls linearly to zero."""
     weight_decay: Annotated[float, Field(ge=0)]
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)]
     """Share of all steps over which the rate rises from zero."""
