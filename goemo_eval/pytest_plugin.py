@@ -138,9 +138,7 @@ class Bench:
             )
         )
         self.reports: Path = option("--reports") or Path("reports") / self.profile_name
-        self.budgets: Path = (
-            option("--budgets") or config.rootpath / "bench/budgets.toml"
-        )
+        self.budgets: Path = option("--budgets") or config.rootpath / "bench/budgets.toml"
         self.records: dict[str, Record] = {}
         self._config = config
 

@@ -92,9 +92,7 @@ def fine_tune(
             learning_rate=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
             warmup_steps=recipe.warmup_ratio,
-            lr_scheduler_type="linear"
-            if recipe.schedule == "linear"
-            else "constant_with_warmup",
+            lr_scheduler_type="linear" if recipe.schedule == "linear" else "constant_with_warmup",
             train_sampling_strategy="group_by_length",
             save_strategy="steps",
             save_steps=0.1,

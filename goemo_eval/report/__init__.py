@@ -1,0 +1,1 @@
+"""How results are told: tables, figures, assessment and error analysis, all from records alone."""

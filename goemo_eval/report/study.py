@@ -1,0 +1,62 @@
+"""The published study's values, as data to stand beside ours."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib import resources
+
+from goemo_eval.measure.plain import Plain
+from goemo_eval.results.records import Record
+
+
+class PublishedCell(Plain):
+    """What the study published of one encoder under one scheme (see ``published/study.toml``)."""
+
+    encoder: str
+    scheme: str
+    validation: float
+    test: float
+    parameters_m: float
+    latency_ms: float
+    fp32: float
+    int8: float
+    fp32_s: float
+    int8_s: float
+    delta: float
+    speedup: float
+
+
+class Claims(Plain):
+    """What the study's text says of its results; ranges are (low, high)."""
+
+    simplified_gain: tuple[float, float]
+    int8_speedup: tuple[float, float]
+    int8_drop: tuple[float, float]
+    low_f1_fn_heavy: float
+    low_f1_fp_heavy: float
+
+
+class Study(Plain):
+    """All of it."""
+
+    source: str
+    rows: dict[str, int]
+    claims: Claims
+    cells: tuple[PublishedCell, ...]
+
+    def cell(self, record: Record) -> PublishedCell | None:
+        """Return the published values for a record's encoder and scheme, if there are any."""
+        wanted = (record.cell.encoder, record.cell.scheme)
+        return next((c for c in self.cells if (c.encoder, c.scheme) == wanted), None)
+
+    def comparable(self, record: Record) -> bool:
+        """Return whether a record was scored on as many rows as the study's."""
+        return {name: split.rows for name, split in record.data.splits.items()} == self.rows
+
+
+@cache
+def load_study() -> Study:
+    """Read the published values."""
+    file = resources.files("goemo_eval.report") / "published" / "study.toml"
+    return Study.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))

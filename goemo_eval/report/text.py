@@ -1,0 +1,46 @@
+"""Words and numbers as markdown: escaped names, one format per quantity, aligned tables."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from goemo_eval.results.records import Cell
+
+DASH = "—"
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$@:])")
+
+
+def escape(text: str) -> str:
+    """Return text that shows as itself in markdown: no tag, link, mark-up or table cell survives."""
+    return _SPECIAL.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
+
+
+def model_name(cell: Cell) -> str:
+    """Return a cell's row name: the encoder, and engine and seed where they are not the usual."""
+    engine = "" if cell.engine == "torch" else f" {cell.engine}"
+    return f"{cell.encoder}{engine}" + (f" seed {cell.seed}" if cell.seed else "")
+
+
+def number(value: float | None, digits: int = 3, *, signed: bool = False) -> str:
+    """Return a number with fixed digits, or a dash."""
+    if value is None:
+        return DASH
+    return f"{value:{'+' if signed else ''}.{digits}f}"
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> str:
+    """Return a markdown table; its first `words` columns are words, the others numbers."""
+    align = ["left"] * words + ["right"] * (len(headers) - words)
+    text: str = tabulate(
+        rows,
+        headers=headers,
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=align[: len(headers)],
+    )
+    return text
