@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import click
 import typer
 from tabulate import tabulate
+from typer.exceptions import TyperException
 
 from goemo_eval.errors import (
     EXIT_BAD_INPUT,
@@ -222,7 +222,9 @@ def report(
 ) -> None:
     """Write the report of stored records: tables, figures, assessment and error analysis.
 
-    Nothing is measured again; the same records give the same bytes.
+    DIR gets report.md, the four figures as PNG and SVG, and records.json. Nothing is measured
+    again and neither torch nor a model is loaded; the same records give the same bytes. Each table
+    shows the published study's value beside the measured one.
     """
     from goemo_eval.report.render import write_report
     from goemo_eval.results.records import read_records
@@ -281,7 +283,12 @@ def doctor(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what this machine can run, what is within reach, and what to do about the rest."""
+    """Say what this machine can run, what is within reach, and what to do about the rest.
+
+    Lists versions, the CPU with the instruction sets that matter for INT8, threads, the engines
+    and their quantized kernels, which encoders' weights and which data are at hand, and where
+    checkpoints are kept. What is missing comes with the command or option that mends it.
+    """
     from goemo_eval.doctor import examine
 
     findings = examine(data)
@@ -327,15 +334,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     try:
         code = app(arguments, standalone_mode=False)
-    except click.ClickException as error:
+    except TyperException as error:
         return _fail(f"{error.format_message()} (see goemo-eval --help)")
-    except (KeyboardInterrupt, click.Abort):
+    except (GoemoError, OSError) as error:
+        return _fail(str(error))
+    if code == _INTERRUPTED:
         return _fail(
             "interrupted: what is finished is kept, and the same command goes on from there"
         )
-    except (GoemoError, OSError) as error:
-        return _fail(str(error))
     return code if isinstance(code, int) else EXIT_PASS
+
+
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 
 def _fail(message: str) -> int:

@@ -40,19 +40,44 @@ def test_help_is_worth_reading(capsys: pytest.CaptureFixture[str], command: str 
         (["gate", "--baselin", "x"], "No such option"),
         (["gate", "--baseline", "nowhere.json", "--candidate", "x"], "nowhere.json: cannot read"),
         (["train", "--scheme", "raw"], "Missing option '--encoder'"),
-        (["train", "--encoder", "bart", "--scheme", "raw"], "known are albert, distilbert, minilm, mobilebert"),
+        (
+            ["train", "--encoder", "bart", "--scheme", "raw"],
+            "known are albert, distilbert, minilm, mobilebert",
+        ),
         (["train", "--encoder", "minilm", "--scheme", "rwa"], "unknown scheme 'rwa'"),
-        (["train", "--encoder", "minilm", "--scheme", "raw", "--data", "nowhere"], "nor a directory"),
-        (["train", "--encoder", "minilm", "--scheme", "raw", "--recipe", "x"], "unknown recipe 'x'"),
-        (["train", "--encoder", "minilm", "--scheme", "raw", "--seed", "-1"], "Invalid value for '--seed'"),
-        (["train", "--encoder", "albert", "--scheme", "raw"], "cannot fine-tune albert: no pretrained weights"),
-        (["evaluate", "--encoder", "minilm", "--scheme", "raw", "--precision", "int4"], "known are fp32, int8"),
-        (["evaluate", "--encoder", "minilm", "--scheme", "raw", "--checkpoint", "nowhere"], "no such checkpoint"),
+        (
+            ["train", "--encoder", "minilm", "--scheme", "raw", "--data", "nowhere"],
+            "nor a directory",
+        ),
+        (
+            ["train", "--encoder", "minilm", "--scheme", "raw", "--recipe", "x"],
+            "unknown recipe 'x'",
+        ),
+        (
+            ["train", "--encoder", "minilm", "--scheme", "raw", "--seed", "-1"],
+            "Invalid value for '--seed'",
+        ),
+        (
+            ["train", "--encoder", "albert", "--scheme", "raw"],
+            "cannot fine-tune albert: no pretrained weights",
+        ),
+        (
+            ["evaluate", "--encoder", "minilm", "--scheme", "raw", "--precision", "int4"],
+            "known are fp32, int8",
+        ),
+        (
+            ["evaluate", "--encoder", "minilm", "--scheme", "raw", "--checkpoint", "nowhere"],
+            "no such checkpoint",
+        ),
         (["report", "nowhere.json", "--out", "x"], "nowhere.json: cannot read"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    words: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if words[0] in ("train", "evaluate"):
@@ -71,10 +96,21 @@ def test_no_benchmark_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     assert "neither a records.json nor a pytest-benchmark file" in one_line(err)
 
 
-def test_malformed_data(capsys: pytest.CaptureFixture[str], tmp_path: Path, tsv_dir: Callable[..., Path]) -> None:
+def test_malformed_data(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, tsv_dir: Callable[..., Path]
+) -> None:
     data = tsv_dir(train=b"fine\t3\ta\nbad\n")
     code, _, err = run(
-        capsys, "train", "--encoder", "minilm", "--scheme", "raw", "--data", data, "--store", tmp_path / "s"
+        capsys,
+        "train",
+        "--encoder",
+        "minilm",
+        "--scheme",
+        "raw",
+        "--data",
+        data,
+        "--store",
+        tmp_path / "s",
     )
     assert code == 2
     assert "train.tsv:2: 1 columns: expected 3" in one_line(err)
@@ -87,7 +123,9 @@ def test_interruption_is_one_line(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("goemo_eval.evaluate.fine_tune", interrupted)
-    code, _, err = run(capsys, "train", "--encoder", "minilm", "--scheme", "raw", "--store", tmp_path / "s")
+    code, _, err = run(
+        capsys, "train", "--encoder", "minilm", "--scheme", "raw", "--store", tmp_path / "s"
+    )
     assert code == 2
     assert "the same command goes on" in one_line(err)
 
@@ -112,7 +150,9 @@ def test_train_evaluate_report_gate(
     weights = [(p / "model.safetensors").read_bytes() for p in (checkpoint, tmp_path / "mine")]
     assert weights[0] == weights[1]  # same seed, same bits
 
-    monkeypatch.setattr("goemo_eval.evaluate.fine_tune", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(
+        "goemo_eval.evaluate.fine_tune", lambda *a, **k: pytest.fail("trained again")
+    )
     for precision in ("fp32", "int8"):
         code, out, _ = run(capsys, "evaluate", *common, *store, "--precision", precision)
         assert code == 0
@@ -127,14 +167,18 @@ def test_train_evaluate_report_gate(
     code, out, _ = run(capsys, "report", records, "--out", tmp_path / "report")
     assert code == 0
     assert Path(out.strip()).is_file()
-    code, out, _ = run(capsys, "gate", "--baseline", records, "--candidate", tmp_path / "report/records.json")
+    code, out, _ = run(
+        capsys, "gate", "--baseline", records, "--candidate", tmp_path / "report/records.json"
+    )
     assert code == 0
     assert "pass" in out
 
     worse = json.loads(records.read_text())
     worse["records"][0]["scores"]["test"]["macro_f1"] = 0.0
     (tmp_path / "worse.json").write_text(json.dumps(worse))
-    code, out, _ = run(capsys, "gate", "--baseline", records, "--candidate", tmp_path / "worse.json", "--json")
+    code, out, _ = run(
+        capsys, "gate", "--baseline", records, "--candidate", tmp_path / "worse.json", "--json"
+    )
     assert code == 1
     assert json.loads(out)["status"] == "regression"
 
@@ -146,7 +190,9 @@ def test_altered_checkpoint(
     content = bytearray((copy / "model.safetensors").read_bytes())
     content[1000] ^= 1
     (copy / "model.safetensors").write_bytes(content)
-    code, _, err = run(capsys, "evaluate", "--encoder", "minilm", "--scheme", "raw", "--checkpoint", copy)
+    code, _, err = run(
+        capsys, "evaluate", "--encoder", "minilm", "--scheme", "raw", "--checkpoint", copy
+    )
     assert code == 2
     assert "model.safetensors: altered since it was written" in one_line(err)
 
@@ -154,7 +200,15 @@ def test_altered_checkpoint(
 def test_doctor(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, out, _ = run(capsys, "doctor", "--data", tmp_path)
     assert code == 0
-    for word in ("isa flags", "threads", "torch", "INT8 by", "minilm", "pretrained, from package", "train.tsv"):
+    for word in (
+        "isa flags",
+        "threads",
+        "torch",
+        "INT8 by",
+        "minilm",
+        "pretrained, from package",
+        "train.tsv",
+    ):
         assert word in out
     assert "pass --weights albert=DIR" in out
     code, out, _ = run(capsys, "doctor", "--json")

@@ -20,7 +20,9 @@ from goemo_eval.results.store import unpack_predictions
 
 
 @pytest.fixture
-def plan(tsv_dir: Callable[..., Path], tmp_path: Path, quick_recipe: Recipe, minilm_raw: Checkpoint) -> Plan:
+def plan(
+    tsv_dir: Callable[..., Path], tmp_path: Path, quick_recipe: Recipe, minilm_raw: Checkpoint
+) -> Plan:
     """The short sample, and MiniLM's checkpoint as one that the user brings."""
     return Plan(
         source=tsv_dir(),
@@ -65,16 +67,22 @@ def test_fp32_and_int8_of_a_multilabel_cell(plan: Plan) -> None:
         assert kept.scores == record.scores
         decisions = unpack_predictions(folder / "predictions.npz")
         logits = np.load(folder / "logits.npz")["test"]
-        np.testing.assert_array_equal(decisions, sigmoid(logits) >= np.array(record.thresholds.values))
+        np.testing.assert_array_equal(
+            decisions, sigmoid(logits) >= np.array(record.thresholds.values)
+        )
         tp = (decisions & test.labels).sum(axis=0)
         assert [s.tp for s in record.scores.test.per_label] == tp.tolist()
 
 
-def test_second_run_trains_nothing(plan: Plan, tiny_weights_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_run_trains_nothing(
+    plan: Plan, tiny_weights_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = replace(plan, weights={"tiny": tiny_weights_dir})
     with Workbench(plan) as bench:
         first = bench.measure(cell("tiny", "simplified")).record
-    monkeypatch.setattr("goemo_eval.evaluate.fine_tune", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(
+        "goemo_eval.evaluate.fine_tune", lambda *_, **__: pytest.fail("trained again")
+    )
     with Workbench(plan) as bench:
         second = bench.measure(cell("tiny", "simplified")).record
     assert first.scores == second.scores
@@ -106,16 +114,22 @@ def test_train_never_leaves_the_cell_unscored(plan: Plan) -> None:
     assert record.recipe is None
 
 
-def test_same_rows_for_fitting_and_scoring_are_refused(plan: Plan, tsv_dir: Callable[..., Path]) -> None:
+def test_same_rows_for_fitting_and_scoring_are_refused(
+    plan: Plan, tsv_dir: Callable[..., Path]
+) -> None:
     same = (tsv_dir() / "dev.tsv").read_bytes()
-    with Workbench(replace(plan, source=tsv_dir(test=same))) as bench, pytest.raises(
-        ScoreError, match="thresholds were fitted on"
+    with (
+        Workbench(replace(plan, source=tsv_dir(test=same))) as bench,
+        pytest.raises(ScoreError, match="thresholds were fitted on"),
     ):
         bench.measure(cell())
 
 
 def test_checkpoint_must_fit_the_scheme(plan: Plan, minilm_raw: Checkpoint) -> None:
-    for scheme, message in (("sentiment", "but scheme sentiment has"), ("simplified", "was trained for scheme raw")):
+    for scheme, message in (
+        ("sentiment", "but scheme sentiment has"),
+        ("simplified", "was trained for scheme raw"),
+    ):
         brought = replace(plan, checkpoints={("minilm", scheme): minilm_raw.path})
         with Workbench(brought) as bench, pytest.raises(CheckpointError, match=message):
             bench.measure(cell(scheme=scheme))
@@ -124,7 +138,8 @@ def test_checkpoint_must_fit_the_scheme(plan: Plan, minilm_raw: Checkpoint) -> N
 def test_altered_checkpoint_is_refused(plan: Plan, minilm_raw: Checkpoint, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(minilm_raw.path, tmp_path / "copy"))
     (copy / "config.json").write_text((copy / "config.json").read_text() + " ")
-    with Workbench(replace(plan, checkpoints={("minilm", "raw"): copy})) as bench, pytest.raises(
-        CheckpointError, match="config.json: altered"
+    with (
+        Workbench(replace(plan, checkpoints={("minilm", "raw"): copy})) as bench,
+        pytest.raises(CheckpointError, match=r"config\.json: altered"),
     ):
         bench.measure(cell())

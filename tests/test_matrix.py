@@ -54,7 +54,13 @@ def test_an_encoder_of_ones_own(tmp_path: Path, tiny_weights_dir: Path) -> None:
     assert checkpoints == {("mine", "raw"): tmp_path}
     weights = parse_weights([f"tiny={tiny_weights_dir}"])
     cells = matrix(
-        encoders="mine,tiny", schemes="raw", engines="", precisions="fp32", seed=2, weights=weights, checkpoints=checkpoints
+        encoders="mine,tiny",
+        schemes="raw",
+        engines="",
+        precisions="fp32",
+        seed=2,
+        weights=weights,
+        checkpoints=checkpoints,
     )
     assert [cell.id for cell in cells] == ["mine-raw-torch-fp32-s2", "tiny-raw-torch-fp32-s2"]
 
@@ -77,6 +83,10 @@ def test_choices() -> None:
     assert parse_dominance("auto") == "auto"
     assert parse_list("", "scheme", ["a", "b"]) == ("a", "b")
     assert parse_list("b, b", "scheme", ["a", "b"]) == ("b",)
-    for wrong in (lambda: parse_train("always"), lambda: parse_dominance("most"), lambda: get_profile("x")):
+    for wrong in (
+        lambda: parse_train("always"),
+        lambda: parse_dominance("most"),
+        lambda: get_profile("x"),
+    ):
         with pytest.raises(GoemoError, match="known are"):
             wrong()

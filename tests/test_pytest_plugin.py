@@ -80,7 +80,10 @@ def test_exceeded_budget_fails_and_is_kept(run: Run, tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "2 failed, 1 passed" in result.stdout
     (record,) = read_records(tmp_path / "bench.json")
-    assert {b.name: b.passed for b in record.budgets} == {"min_macro_f1": False, "max_real_p50_s": False}
+    assert {b.name: b.passed for b in record.budgets} == {
+        "min_macro_f1": False,
+        "max_real_p50_s": False,
+    }
 
 
 def test_unscored_cells_are_skipped_with_their_reason_and_timed(run: Run, tmp_path: Path) -> None:
@@ -105,7 +108,10 @@ def test_disabled_benchmarks_still_score(run: Run, tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["--profile", "big"], "unknown profile 'big': known are goemotions, sample"),
-        (["--encoders", "bart"], "unknown encoder 'bart': known are albert, distilbert, minilm, mobilebert"),
+        (
+            ["--encoders", "bart"],
+            "unknown encoder 'bart': known are albert, distilbert, minilm, mobilebert",
+        ),
         (["--checkpoint", "minilm"], "--checkpoint 'minilm': expected ENCODER-SCHEME=DIR"),
         (["--train", "always"], "unknown --train policy 'always': known are missing, never"),
         (["--recipe", "fast"], "unknown recipe 'fast'"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +94,12 @@ def fine_tune(
             weight_decay=recipe.weight_decay,
             warmup_steps=recipe.warmup_ratio,
             lr_scheduler_type="linear" if recipe.schedule == "linear" else "constant_with_warmup",
-            train_sampling_strategy="group_by_length",
             save_strategy="steps",
             save_steps=0.1,
             save_total_limit=1,
             logging_strategy="steps",
             logging_steps=0.02,
+            logging_nan_inf_filter=False,  # a diverged run must show
             report_to="none",
             seed=seed,
             data_seed=seed,
@@ -113,6 +114,7 @@ def fine_tune(
             train_dataset=rows,
             data_collator=DataCollatorWithPadding(tokenizer),
         )
+        trainer.get_train_dataloader = functools.partial(_train_batches, trainer, seed)
         _say_losses_only_in_the_progress_bar(trainer)
         result = trainer.train(resume_from_checkpoint=get_last_checkpoint(str(partial)))
     if not np.isfinite(result.training_loss):
@@ -159,6 +161,61 @@ def _rows(
         {"input_ids": i, "attention_mask": m, "labels": t}
         for i, m, t in zip(ids, masks, targets.tolist(), strict=True)
     ]
+
+
+class LengthGroupedOrder:
+    """The order of the rows in an epoch: batches of like length, shuffled by seed and epoch.
+
+    Trainer's own sampler for this draws from the global generator, so that an interrupted run
+    would go on in another order than an uninterrupted one.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        Tokens of each row.
+    batch_size, seed : int
+    """
+
+    def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int) -> None:
+        self._lengths = list(lengths)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; the loader does so before each one."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        import torch
+        from transformers.trainer_pt_utils import get_length_grouped_indices
+
+        [seed] = np.random.SeedSequence([self._seed, self._epoch]).generate_state(1)
+        generator = torch.Generator().manual_seed(int(seed))
+        return iter(
+            get_length_grouped_indices(self._lengths, self._batch_size, generator=generator)
+        )
+
+
+def _train_batches(trainer: Any, seed: int) -> Any:
+    """Return the loader of `LengthGroupedOrder`, on the devices that the trainer uses."""
+    from torch.utils.data import DataLoader
+
+    size = trainer.args.train_batch_size
+    order = LengthGroupedOrder(
+        [len(row["input_ids"]) for row in trainer.train_dataset], batch_size=size, seed=seed
+    )
+    loader = DataLoader(
+        trainer.train_dataset,
+        batch_size=size,
+        sampler=order,
+        collate_fn=trainer.data_collator,
+        pin_memory=trainer.args.dataloader_pin_memory,
+    )
+    return trainer.accelerator.prepare(loader)
 
 
 def _say_losses_only_in_the_progress_bar(trainer: Any) -> None:

@@ -13,7 +13,11 @@ from goemo_eval.data.schemes import DOMINANCE_RULES, get_scheme, scheme_names
 from goemo_eval.data.sources import load_split
 from goemo_eval.errors import DataError
 
-ADMIRATION, ANGER, JOY = EMOTIONS.index("admiration"), EMOTIONS.index("anger"), EMOTIONS.index("joy")
+ADMIRATION, ANGER, JOY = (
+    EMOTIONS.index("admiration"),
+    EMOTIONS.index("anger"),
+    EMOTIONS.index("joy"),
+)
 
 
 def rows(*labels: list[int]) -> np.ndarray:
@@ -66,7 +70,11 @@ def test_votes_decide_and_ties_fall_to_the_frequent() -> None:
     votes[1, [ADMIRATION, JOY]] = 2, 2
     votes[2, [ANGER, NEUTRAL]] = 1, 3  # neutral gives way even when it has the votes
     scheme = get_scheme("simplified", "votes")
-    assert scheme.targets(labels, train_labels=TRAIN, votes=votes).tolist() == [ADMIRATION, JOY, ANGER]
+    assert scheme.targets(labels, train_labels=TRAIN, votes=votes).tolist() == [
+        ADMIRATION,
+        JOY,
+        ANGER,
+    ]
 
 
 def test_only_drops_several() -> None:
@@ -105,7 +113,9 @@ def test_groups_cover_every_emotion_once(name: str) -> None:
     scheme = get_scheme(name)
     assert sorted(i for group in scheme.groups for i in group) == list(range(28))
     labels = rows([JOY, ANGER])
-    got = {label for label, hit in zip(scheme.labels, scheme.targets(labels)[0], strict=True) if hit}
+    got = {
+        label for label, hit in zip(scheme.labels, scheme.targets(labels)[0], strict=True) if hit
+    }
     assert got == {"ekman": {"joy", "anger"}, "sentiment": {"positive", "negative"}}[name]
 
 

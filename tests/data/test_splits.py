@@ -54,7 +54,9 @@ def test_quotes_and_unicode_line_separators_are_text(tmp_path: Path) -> None:
 
 
 row = st.tuples(
-    st.text(st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]), min_size=1).filter(str.strip),
+    st.text(
+        st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]), min_size=1
+    ).filter(str.strip),
     st.lists(st.integers(0, 27), min_size=1, unique=True).map(sorted),
     st.from_regex(r"[a-z0-9]{1,8}", fullmatch=True),
 )

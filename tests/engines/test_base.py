@@ -29,7 +29,9 @@ def test_every_row_is_in_one_batch_whole(lengths: list[int], batch_size: int) ->
 
 @given(lengths)
 def test_order_is_by_length_and_stable(lengths: list[int]) -> None:
-    order = [row for b in batches_by_length(rows_of(lengths), pad_id=0, batch_size=3) for row in b.rows]
+    order = [
+        row for b in batches_by_length(rows_of(lengths), pad_id=0, batch_size=3) for row in b.rows
+    ]
     assert order == sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
 
 

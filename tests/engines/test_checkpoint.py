@@ -43,7 +43,9 @@ def test_missing_file_is_refused(copy: Path) -> None:
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"files": {"model.safetensors": ""}}'])
 def test_broken_manifest(copy: Path, content: str) -> None:
     (copy / MANIFEST).write_text(content)
-    with pytest.raises(CheckpointError, match=MANIFEST if len(content) < 5 else "goemo.json|altered"):
+    with pytest.raises(
+        CheckpointError, match=MANIFEST if len(content) < 5 else "goemo.json|altered"
+    ):
         read_checkpoint(copy)
 
 

@@ -25,7 +25,9 @@ def plain_logits(checkpoint: Checkpoint, texts: tuple[str, ...]) -> np.ndarray:
     with torch.no_grad():
         return np.concatenate(
             [
-                model(**tokenizer(t, truncation=True, max_length=128, return_tensors="pt")).logits.numpy()
+                model(
+                    **tokenizer(t, truncation=True, max_length=128, return_tensors="pt")
+                ).logits.numpy()
                 for t in texts
             ]
         )

@@ -15,9 +15,16 @@ def test_scoring_the_fitting_split_is_refused() -> None:
     with pytest.raises(ScoreError, match="the one that the thresholds were fitted on"):
         score_logits(LOGITS, TARGETS, labels=["a", "b"], split_sha256="dev", thresholds=thresholds)
     knowingly = score_logits(
-        LOGITS, TARGETS, labels=["a", "b"], split_sha256="dev", thresholds=thresholds, in_sample=True
+        LOGITS,
+        TARGETS,
+        labels=["a", "b"],
+        split_sha256="dev",
+        thresholds=thresholds,
+        in_sample=True,
     )
-    elsewhere = score_logits(LOGITS, TARGETS, labels=["a", "b"], split_sha256="test", thresholds=thresholds)
+    elsewhere = score_logits(
+        LOGITS, TARGETS, labels=["a", "b"], split_sha256="test", thresholds=thresholds
+    )
     assert knowingly == elsewhere
     assert knowingly.macro_f1 == 1.0
 

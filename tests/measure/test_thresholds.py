@@ -29,7 +29,9 @@ def macro(probabilities: np.ndarray, targets: np.ndarray, thresholds: np.ndarray
     """The oracle: scikit-learn's Macro-F1 of decisions made here."""
     decisions = probabilities >= thresholds
     return float(
-        np.mean([f1_score(t, d, zero_division=0) for t, d in zip(targets.T, decisions.T, strict=True)])
+        np.mean(
+            [f1_score(t, d, zero_division=0) for t, d in zip(targets.T, decisions.T, strict=True)]
+        )
     )
 
 
@@ -59,12 +61,17 @@ def test_global_is_never_worse_than_brute_force(problem: tuple[np.ndarray, np.nd
     probabilities, targets = problem
     found = search_thresholds(probabilities, targets, "global", fitted_on="x")
     assert len(set(found.values.tolist())) == 1
-    best = max(macro(probabilities, targets, np.full(targets.shape[1], c)) for c in every_cut(probabilities))
+    best = max(
+        macro(probabilities, targets, np.full(targets.shape[1], c))
+        for c in every_cut(probabilities)
+    )
     assert macro(probabilities, targets, found.values) == pytest.approx(best, abs=1e-12)
 
 
 @given(problems(), st.randoms(use_true_random=False))
-def test_order_of_rows_does_not_matter(problem: tuple[np.ndarray, np.ndarray], random: object) -> None:
+def test_order_of_rows_does_not_matter(
+    problem: tuple[np.ndarray, np.ndarray], random: object
+) -> None:
     probabilities, targets = problem
     order = list(range(len(targets)))
     random.shuffle(order)  # type: ignore[attr-defined]
@@ -75,10 +82,16 @@ def test_order_of_rows_does_not_matter(problem: tuple[np.ndarray, np.ndarray], r
 
 
 @given(problems())
-def test_strategies_are_ordered_on_their_fitting_split(problem: tuple[np.ndarray, np.ndarray]) -> None:
+def test_strategies_are_ordered_on_their_fitting_split(
+    problem: tuple[np.ndarray, np.ndarray],
+) -> None:
     probabilities, targets = problem
     scores = [
-        macro(probabilities, targets, search_thresholds(probabilities, targets, s, fitted_on="x").values)
+        macro(
+            probabilities,
+            targets,
+            search_thresholds(probabilities, targets, s, fitted_on="x").values,
+        )
         for s in ("fixed", "global", "per-label")
     ]
     assert scores[0] <= scores[1] + 1e-12
@@ -103,7 +116,9 @@ def test_label_without_positives_takes_the_global_cut() -> None:
     whole = search_thresholds(probabilities, targets, "global", fitted_on="x")
     found = search_thresholds(probabilities, targets, "per-label", fitted_on="x")
     assert found.values[1] == whole.values[1]
-    nothing = search_thresholds(probabilities, np.zeros((2, 2), dtype=bool), "per-label", fitted_on="x")
+    nothing = search_thresholds(
+        probabilities, np.zeros((2, 2), dtype=bool), "per-label", fitted_on="x"
+    )
     assert nothing.values.tolist() == [0.5, 0.5]
 
 
@@ -115,7 +130,10 @@ def test_provenance() -> None:
 
 def test_comparison_is_at_least() -> None:
     thresholds = Thresholds("fixed", np.array([0.5]), None)
-    assert apply_thresholds(np.array([[0.5], [np.nextafter(0.5, 0)]]), thresholds).tolist() == [[True], [False]]
+    assert apply_thresholds(np.array([[0.5], [np.nextafter(0.5, 0)]]), thresholds).tolist() == [
+        [True],
+        [False],
+    ]
 
 
 @pytest.mark.parametrize(

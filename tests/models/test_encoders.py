@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from goemo_eval.data.labels import EMOTIONS
+from goemo_eval.data.schemes import get_scheme
 from goemo_eval.engines.registry import load_classifier
 from goemo_eval.errors import CheckpointError
 from goemo_eval.models import encoders
@@ -19,7 +20,6 @@ from goemo_eval.models.encoders import (
     package_weights,
 )
 from goemo_eval.models.training import write_untrained
-from goemo_eval.data.schemes import get_scheme
 
 RANDOM = Weights("random", "random", reason="test")
 
@@ -41,7 +41,10 @@ def test_registry_pins_every_revision() -> None:
 
 
 def test_unknown_encoder_lists_the_known() -> None:
-    with pytest.raises(CheckpointError, match="unknown encoder 'bart': known are albert, distilbert, minilm, mobilebert"):
+    with pytest.raises(
+        CheckpointError,
+        match="unknown encoder 'bart': known are albert, distilbert, minilm, mobilebert",
+    ):
         get_encoder("bart")
 
 
@@ -101,7 +104,9 @@ def test_hub_cache_is_used_offline(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_random_architecture_runs_with_the_stand_in_tokenizer(tmp_path: Path, precision: str) -> None:
+def test_random_architecture_runs_with_the_stand_in_tokenizer(
+    tmp_path: Path, precision: str
+) -> None:
     """ALBERT's vocabulary is smaller than the stand-in's: ids are folded into it."""
     checkpoint = write_untrained(
         get_encoder("albert"), get_scheme("raw"), weights=RANDOM, out=tmp_path / "a", max_length=32

@@ -84,7 +84,9 @@ def test_interrupted_run_goes_on_to_the_same_weights(
     steps = []
     training_step = Trainer.training_step
     monkeypatch.setattr(
-        Trainer, "training_step", lambda self, *a, **k: (steps.append(1), training_step(self, *a, **k))[1]
+        Trainer,
+        "training_step",
+        lambda self, *a, **k: (steps.append(1), training_step(self, *a, **k))[1],
     )
     resumed = tensors(fine_tune(**run, out=tmp_path / "cut"))
     assert 0 < len(steps) < 48  # 4 epochs of 12 batches, less what was done before
@@ -110,7 +112,7 @@ def test_random_weights_and_existing_output_are_refused(run: dict, tmp_path: Pat
 
 def test_divergence_is_told(run: dict, tmp_path: Path) -> None:
     wild = run["recipe"].model_copy(update={"learning_rate": 1e38})
-    with pytest.raises(CheckpointError, match="diverged .*lower the recipe's learning_rate"):
+    with pytest.raises(CheckpointError, match=r"diverged .*lower the recipe's learning_rate"):
         fine_tune(**run | {"recipe": wild}, out=tmp_path / "x")
     with pytest.raises(CheckpointError):
         read_checkpoint(tmp_path / "x")

@@ -23,7 +23,9 @@ def test_shipped_budgets() -> None:
 
 def test_overrides_of_a_cell(tmp_path: Path) -> None:
     path = tmp_path / "b.toml"
-    path.write_text('[p]\nmin_macro_f1 = 0.3\nmax_int8_drop = 0.1\n[p.cells."a-b-c-int8"]\nmax_int8_drop = 0.5\n')
+    path.write_text(
+        '[p]\nmin_macro_f1 = 0.3\nmax_int8_drop = 0.1\n[p.cells."a-b-c-int8"]\nmax_int8_drop = 0.5\n'
+    )
     assert load_budget(path, "p", "a-b-c-int8") == Budget(min_macro_f1=0.3, max_int8_drop=0.5)
     assert load_budget(path, "p", "a-b-c-fp32") == Budget(min_macro_f1=0.3, max_int8_drop=0.1)
 
@@ -47,7 +49,11 @@ def test_malformed(tmp_path: Path, content: str, message: str) -> None:
 def test_checks(make_record: Make) -> None:
     fp32, int8 = make_record(wrong=0.2), make_record("int8", wrong=0.3)
     budget = Budget(
-        min_macro_f1=0.75, max_int8_drop=0.05, min_int8_speedup=1.5, max_real_p50_s=0.15, max_padded128_p50_s=1.0
+        min_macro_f1=0.75,
+        max_int8_drop=0.05,
+        min_int8_speedup=1.5,
+        max_real_p50_s=0.15,
+        max_padded128_p50_s=1.0,
     )
     assert {c.name: c.passed for c in check_budget(fp32, budget)} == {
         "min_macro_f1": True,

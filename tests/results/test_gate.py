@@ -57,7 +57,9 @@ def other_test_split(record: Record) -> Record:
         ),
     ],
 )
-def test_not_comparable(make_record: Make, change: Callable[[Record], Record], message: str) -> None:
+def test_not_comparable(
+    make_record: Make, change: Callable[[Record], Record], message: str
+) -> None:
     with pytest.raises(RecordError, match=message):
         gate([make_record()], [change(make_record())])
 
@@ -65,7 +67,9 @@ def test_not_comparable(make_record: Make, change: Callable[[Record], Record], m
 def test_nothing_to_compare(make_record: Make) -> None:
     with pytest.raises(RecordError, match="no scored cell"):
         gate([make_record(scored=False)], [make_record()])
-    with pytest.raises(RecordError, match="minilm-simplified-torch-int8 of the baseline is missing"):
+    with pytest.raises(
+        RecordError, match="minilm-simplified-torch-int8 of the baseline is missing"
+    ):
         gate([make_record("int8")], [make_record()])
     with pytest.raises(RecordError, match=r"max_drop must lie in \[0, 1\]: got -0.1"):
         gate([make_record()], [make_record()], max_drop=-0.1)

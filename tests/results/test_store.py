@@ -35,7 +35,12 @@ def test_checkpoint_of_another_run_lies_elsewhere(tmp_path: Path) -> None:
     }
     first = checkpoint_dir(tmp_path, **run)
     assert first.name.startswith("minilm-raw-")
-    for change in ({"recipe": {"epochs": 4}}, {"seed": 1}, {"train_sha256": "c"}, {"base_sha256": "c"}):
+    for change in (
+        {"recipe": {"epochs": 4}},
+        {"seed": 1},
+        {"train_sha256": "c"},
+        {"base_sha256": "c"},
+    ):
         assert checkpoint_dir(tmp_path, **run | change) != first
 
 
@@ -49,7 +54,10 @@ def test_packed_predictions_come_back(tmp_path: Path, predictions: np.ndarray) -
 
 def test_class_ids_are_one_bit_each(tmp_path: Path) -> None:
     write_atomic(tmp_path / "p.npz", pack_predictions(np.array([2, 0]), 3))
-    assert unpack_predictions(tmp_path / "p.npz").tolist() == [[False, False, True], [True, False, False]]
+    assert unpack_predictions(tmp_path / "p.npz").tolist() == [
+        [False, False, True],
+        [True, False, False],
+    ]
 
 
 def test_damaged_predictions(tmp_path: Path) -> None:
