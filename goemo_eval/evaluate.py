@@ -49,6 +49,7 @@ from goemo_eval.measure.thresholds import STRATEGIES, Thresholds
 from goemo_eval.models.encoders import find_weights, get_encoder
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.training import fine_tune, write_untrained
+from goemo_eval.results.decisions import Decisions, pack_decisions
 from goemo_eval.results.records import (
     Cell,
     Data,
@@ -64,7 +65,6 @@ from goemo_eval.results.store import (
     checkpoint_dir,
     key_of,
     npz_bytes,
-    pack_predictions,
     write_atomic,
 )
 
@@ -130,15 +130,6 @@ class Task:
     targets: Mapping[str, npt.NDArray[Any]]
 
 
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """A record, and the arrays that stand beside it."""
-
-    record: Record
-    predictions: npt.NDArray[Any] | None
-    """Test decisions, as `goemo_eval.measure.scoring.decide` made them."""
-
-
 class Workbench:
     """Measures cells under one plan, and keeps what they share.
 
@@ -151,7 +142,7 @@ class Workbench:
         self._scratch = Path(tempfile.mkdtemp(prefix="goemo-eval-"))
         self._tasks: dict[str, Task] = {}
         self._obtained: dict[tuple[str, str], Obtained] = {}
-        self._measured: dict[str, Measured] = {}
+        self._measured: dict[str, Record] = {}
         self._classifiers: dict[str, Classifier] = {}
 
     def __enter__(self) -> Workbench:
@@ -265,7 +256,7 @@ class Workbench:
             )
         return self._classifiers[cell.id]
 
-    def measure(self, cell: Cell) -> Measured:
+    def measure(self, cell: Cell) -> Record:
         """Score a cell and time it over the test split, once.
 
         An INT8 cell is measured against its FP32 twin: scored with the twin's thresholds and
@@ -273,23 +264,23 @@ class Workbench:
 
         Returns
         -------
-        Measured
-            Its record lacks the latencies per batch: see `time_batches`.
+        Record
+            Without the latencies per batch: see `time_batches`.
         """
         if cell.id not in self._measured:
             self._measured[cell.id] = self._measure(cell)
         return self._measured[cell.id]
 
-    def _measure(self, cell: Cell) -> Measured:
-        twin = self.measure(cell.at("fp32")).record if cell.precision == "int8" else None
+    def _measure(self, cell: Cell) -> Record:
+        twin = self.measure(cell.at("fp32")) if cell.precision == "int8" else None
         load_start = load_average()
         resettable = reset_peak_rss()
         obtained, task = self.obtain(cell.encoder, cell.scheme), self.task(cell.scheme)
         classifier = self.classifier(cell)
         fields: dict[str, Any] = {"unscored_reason": obtained.unscored_reason}
-        predictions = None
+        logits = None
         if obtained.unscored_reason is None:
-            scored, predictions, logits = self._score(classifier, task, twin)
+            scored, logits = self._score(classifier, task, twin)
             fields |= scored
         fields |= self._time_split(cell, classifier, task.texts["test"])
         record = Record(
@@ -310,14 +301,14 @@ class Workbench:
             environment=environment(classifier, self.plan.threads, load_start),
             **fields,
         )
-        if predictions is not None:
-            self._keep(record, predictions, logits)
-        return Measured(record, predictions)
+        if logits is not None:
+            self._keep(record, logits)
+        return record
 
     def _score(
         self, classifier: Classifier, task: Task, twin: Record | None
-    ) -> tuple[dict[str, Any], npt.NDArray[Any], dict[str, npt.NDArray[np.float32]]]:
-        """Return the record's fields of scores, the test decisions, and the logits per split."""
+    ) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:
+        """Return the record's fields of scores, and the logits per split."""
         sha = {name: split.sha256 for name, split in self.splits.items()}
         logits = {name: classifier.logits(task.texts[name]) for name in ("validation", "test")}
 
@@ -335,11 +326,19 @@ class Workbench:
             }
             return SplitScores(**by_split)
 
+        def decisions(thresholds: Thresholds | None) -> Decisions:
+            predicted = decide(logits["test"], thresholds)
+            return pack_decisions(task.targets["test"], predicted, len(task.scheme.labels))
+
         if task.scheme.kind == "multiclass":
             # argmax fits nothing, so refitting changes nothing: both readings of INT8 are one.
             both = scores(None)
-            fields: dict[str, Any] = {"scores": both, "scores_refitted": both if twin else None}
-            return fields, decide(logits["test"], None), logits
+            fields: dict[str, Any] = {
+                "scores": both,
+                "scores_refitted": both if twin else None,
+                "decisions": decisions(None),
+            }
+            return fields, logits
         own = {
             strategy: fit_thresholds(
                 logits["validation"],
@@ -360,6 +359,7 @@ class Workbench:
         by_strategy = {strategy: scores(thresholds) for strategy, thresholds in own.items()}
         fields = {
             "scores": scores(used),
+            "decisions": decisions(used),
             "scores_refitted": by_strategy[fitted.strategy] if twin else None,
             "thresholds": ThresholdsEntry(
                 strategy=used.strategy,
@@ -375,7 +375,7 @@ class Workbench:
                 for strategy, both in by_strategy.items()
             ),
         }
-        return fields, decide(logits["test"], used), logits
+        return fields, logits
 
     def _time_split(
         self, cell: Cell, classifier: Classifier, texts: Sequence[str]
@@ -391,8 +391,8 @@ class Workbench:
         )
         return {
             "split_latency_s": float(np.median(own)),
-            "speedup": Speedup(
-                reference=reference.id, reference_s=tuple(theirs), candidate_s=tuple(own)
+            "speedups": (
+                Speedup(reference=reference.id, reference_s=tuple(theirs), candidate_s=tuple(own)),
             ),
         }
 
@@ -409,7 +409,7 @@ class Workbench:
 
     def evaluate(self, cell: Cell) -> Record:
         """Measure a cell with both batch shapes."""
-        record = self.measure(cell).record
+        record = self.measure(cell)
         latency = {shape: self.time_batches(cell, shape) for shape in SHAPES}
         return Record.model_validate(record.model_copy(update={"latency": latency}).model_dump())
 
@@ -422,13 +422,8 @@ class Workbench:
             splits={n: SplitData(sha256=s.sha256, rows=len(s)) for n, s in self.splits.items()},
         )
 
-    def _keep(
-        self,
-        record: Record,
-        predictions: npt.NDArray[Any],
-        logits: Mapping[str, npt.NDArray[np.float32]],
-    ) -> None:
-        """Keep record, logits and decisions of a finished cell in the store."""
+    def _keep(self, record: Record, logits: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        """Keep record and logits of a finished cell in the store."""
         key = key_of(
             weights=record.weights.sha256,
             data={name: split.sha256 for name, split in record.data.splits.items()},
@@ -437,7 +432,6 @@ class Workbench:
         )
         folder = self.plan.store / "cells" / f"{record.cell.id}-{key}"
         write_atomic(folder / "logits.npz", npz_bytes(**logits))
-        write_atomic(folder / "predictions.npz", pack_predictions(predictions, len(record.labels)))
         write_atomic(folder / "record.json", (record.model_dump_json(indent=1) + "\n").encode())
 
 

@@ -28,7 +28,7 @@ from goemo_eval.measure.latency import latency_batches, rounds_within, summarize
 from goemo_eval.models.recipes import load_recipe
 from goemo_eval.results.budgets import check_budget, load_budget
 from goemo_eval.results.records import BudgetCheck, Cell, Record
-from goemo_eval.results.store import default_store, pack_predictions, write_atomic
+from goemo_eval.results.store import default_store
 
 LATENCY_BUDGETS = {"real": "max_real_p50_s", "padded128": "max_padded128_p50_s"}
 
@@ -146,7 +146,7 @@ class Bench:
         """Score a cell and time it over the test split (fine-tuning it first where that is due)."""
         if cell.id not in self.records:
             with self._uncaptured():
-                self.records[cell.id] = self.workbench.measure(cell).record
+                self.records[cell.id] = self.workbench.measure(cell)
             self._judge(cell)
         return self.records[cell.id]
 
@@ -192,7 +192,7 @@ class Bench:
 
     def _judge(self, cell: Cell) -> None:
         budget = load_budget(self.budgets, self.profile_name, cell.id)
-        twin = self.workbench.measure(cell.at("fp32")).record if cell.precision == "int8" else None
+        twin = self.workbench.measure(cell.at("fp32")) if cell.precision == "int8" else None
         self._update(cell, budgets=check_budget(self.records[cell.id], budget, reference=twin))
 
     def _update(self, cell: Cell, **fields: Any) -> None:
@@ -204,14 +204,9 @@ class Bench:
         return manager.global_and_fixture_disabled()
 
     def write_report(self) -> Path:
-        """Write the report of the records so far, and their test decisions beside it."""
+        """Write the report of the records so far."""
         from goemo_eval.report.render import write_report
 
-        for cell in (record.cell for record in self.records.values()):
-            measured = self.workbench.measure(cell)
-            if measured.predictions is not None:
-                packed = pack_predictions(measured.predictions, len(measured.record.labels))
-                write_atomic(self.reports / "predictions" / f"{cell.id}.npz", packed)
         command = shlex.join(["pytest", *map(str, self._config.invocation_params.args)])
         return write_report(
             list(self.records.values()),

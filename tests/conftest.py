@@ -21,6 +21,7 @@ from goemo_eval.measure.metrics import score_predictions
 from goemo_eval.models.encoders import Encoder, Weights, find_weights, get_encoder, load_tokenizer
 from goemo_eval.models.recipes import Recipe, load_recipe
 from goemo_eval.models.training import fine_tune
+from goemo_eval.results.decisions import pack_decisions
 from goemo_eval.results.records import (
     Cell,
     Data,
@@ -179,13 +180,16 @@ def make_record() -> Callable[..., Record]:
             "unscored_reason": None if scored else "no pretrained weights",
             "latency": {"real": summarize_times([0.1, 0.2, 0.3], batch_size=32, threads=2)},
             "split_latency_s": 2.0,
-            "speedup": Speedup(
-                reference=cell.at("fp32").id,
-                reference_s=(4.0, 4.4, 3.6),
-                candidate_s=(2.0, 2.0, 2.0),
+            "speedups": (
+                Speedup(
+                    reference=cell.at("fp32").id,
+                    reference_s=(4.0, 4.4, 3.6),
+                    candidate_s=(2.0, 2.0, 2.0),
+                ),
             )
             if precision == "int8"
-            else None,
+            else (),
+            "decisions": pack_decisions(truth, guess, len(LABELS)) if scored else None,
             "parameters": 10,
             "size_bytes": 40,
             "peak_rss_bytes": None,

@@ -15,8 +15,8 @@ from goemo_eval.errors import CheckpointError, ScoreError
 from goemo_eval.evaluate import Plan, Workbench
 from goemo_eval.measure.thresholds import sigmoid
 from goemo_eval.models.recipes import Recipe
+from goemo_eval.results.decisions import unpack_decisions
 from goemo_eval.results.records import Cell, Record
-from goemo_eval.results.store import unpack_predictions
 
 
 @pytest.fixture
@@ -65,7 +65,8 @@ def test_fp32_and_int8_of_a_multilabel_cell(plan: Plan) -> None:
         (folder,) = (plan.store / "cells").glob(f"{record.cell.id}-*")
         kept = Record.model_validate_json((folder / "record.json").read_text())
         assert kept.scores == record.scores
-        decisions = unpack_predictions(folder / "predictions.npz")
+        targets, decisions = unpack_decisions(record.decisions)
+        np.testing.assert_array_equal(targets, test.labels)
         logits = np.load(folder / "logits.npz")["test"]
         np.testing.assert_array_equal(
             decisions, sigmoid(logits) >= np.array(record.thresholds.values)
@@ -79,12 +80,12 @@ def test_second_run_trains_nothing(
 ) -> None:
     plan = replace(plan, weights={"tiny": tiny_weights_dir})
     with Workbench(plan) as bench:
-        first = bench.measure(cell("tiny", "simplified")).record
+        first = bench.measure(cell("tiny", "simplified"))
     monkeypatch.setattr(
         "goemo_eval.evaluate.fine_tune", lambda *_, **__: pytest.fail("trained again")
     )
     with Workbench(plan) as bench:
-        second = bench.measure(cell("tiny", "simplified")).record
+        second = bench.measure(cell("tiny", "simplified"))
     assert first.scores == second.scores
     assert first.weights == second.weights
     assert first.weights.kind == "pretrained"
@@ -109,7 +110,7 @@ def test_random_weights_are_timed_not_scored(plan: Plan) -> None:
 
 def test_train_never_leaves_the_cell_unscored(plan: Plan) -> None:
     with Workbench(replace(plan, checkpoints={}, train="never")) as bench:
-        record = bench.measure(cell()).record
+        record = bench.measure(cell())
     assert record.unscored_reason == "not fine-tuned yet, and --train never"
     assert record.recipe is None
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from goemo_eval.engines.checkpoint import Checkpoint
+from goemo_eval.results.decisions import unpack_decisions
 from goemo_eval.results.records import read_records
-from goemo_eval.results.store import unpack_predictions
 
 BENCH = Path(__file__).parents[1] / "bench"
 
@@ -70,7 +70,7 @@ def test_main_job(run: Run, tmp_path: Path) -> None:
     for record in records:
         assert record.weights.kind == "pretrained"
         assert record.scores is not None
-        decisions = unpack_predictions(report / "predictions" / f"{record.cell.id}.npz")
+        _, decisions = unpack_decisions(record.decisions)
         assert decisions.sum() == sum(s.tp + s.fp for s in record.scores.test.per_label)
 
 

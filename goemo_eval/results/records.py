@@ -15,9 +15,11 @@ from goemo_eval.measure.environment import Environment
 from goemo_eval.measure.latency import Latency, Seconds
 from goemo_eval.measure.metrics import Count, Scores, Unit
 from goemo_eval.measure.plain import Plain
+from goemo_eval.results.decisions import Decisions
 
 # 1: first version.
-SCHEMA_VERSION = 1
+# 2: decisions (truth and predictions of the test split); speedups in place of the one speedup.
+SCHEMA_VERSION = 2
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
@@ -130,12 +132,24 @@ class Record(Plain):
     unscored_reason: str | None = None
     latency: dict[Literal["real", "padded128"], Latency] = Field(default_factory=dict)
     split_latency_s: Seconds | None = None
-    speedup: Speedup | None = None
+    speedups: tuple[Speedup, ...] = ()
+    """Against the FP32 cell of the same engine, and against torch's (INT8 only)."""
     parameters: Count
     size_bytes: Count
     peak_rss_bytes: Count | None
     environment: Environment
     budgets: tuple[BudgetCheck, ...] = ()
+    decisions: Decisions | None = None
+    """Truth and predictions of the test split (scored cells)."""
+
+    def speedup_over(self, reference: Cell) -> Speedup | None:
+        """Return how much faster this cell is than another, where the two were timed in turns."""
+        return next((s for s in self.speedups if s.reference == reference.id), None)
+
+    @property
+    def speedup(self) -> Speedup | None:
+        """Speed of an INT8 cell over its FP32 twin."""
+        return self.speedup_over(self.cell.at("fp32"))
 
 
 def dump_records(records: Iterable[Record]) -> str:

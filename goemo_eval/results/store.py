@@ -10,16 +10,12 @@ import hashlib
 import io
 import json
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import platformdirs
-
-from goemo_eval.errors import RecordError
 
 
 def default_store() -> Path:
@@ -63,40 +59,6 @@ def write_atomic(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(content)
     temporary.replace(path)
-
-
-def pack_predictions(predictions: npt.NDArray[Any], n_labels: int) -> bytes:
-    """Return predictions as a compressed npz of packed bits, one bit per text and label.
-
-    Parameters
-    ----------
-    predictions : ndarray of bool, shape (N, K), or ndarray of int, shape (N,)
-        Class ids are kept as one bit in their column.
-    n_labels : int
-        K.
-    """
-    if predictions.ndim == 1:
-        predictions = np.eye(n_labels, dtype=bool)[predictions]
-    return npz_bytes(bits=np.packbits(predictions, axis=1), shape=np.array(predictions.shape))
-
-
-def unpack_predictions(path: Path) -> npt.NDArray[np.bool_]:
-    """Read what `pack_predictions` made: booleans of shape (N, K).
-
-    Raises
-    ------
-    RecordError
-        If the file is missing or damaged.
-    """
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            rows, labels = (int(n) for n in arrays["shape"])
-            bits = np.unpackbits(arrays["bits"], axis=1, count=labels).astype(bool)
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise RecordError(f"{path}: no packed predictions ({type(error).__name__})") from None
-    if bits.shape != (rows, labels):
-        raise RecordError(f"{path}: holds {bits.shape} decisions where {(rows, labels)} are stated")
-    return bits
 
 
 def npz_bytes(**arrays: npt.NDArray[Any]) -> bytes:

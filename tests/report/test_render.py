@@ -143,7 +143,7 @@ def test_one_cell_and_no_scored_cell(make_record: MakeRecord, tmp_path: Path) ->
         ("one", make_record()),
         ("none", make_record(scored=False)),
         ("int8", make_record("int8")),
-        ("untimed", make_record(latency={}, speedup=None)),
+        ("untimed", make_record(latency={}, speedups=())),
     ):
         report = write_report([record], tmp_path / name).read_text()
         assert "## Table 2." in report

@@ -63,7 +63,7 @@ def test_speedup_is_the_median_of_pairs(make_record: Make) -> None:
         ('{"hello": 1}', "neither a records.json nor a pytest-benchmark file"),
         ('{"benchmarks": []}', "holds no goemo records"),
         ('{"benchmarks": [{"extra_info": {"goemo": {"cell": 3}}}]}', "benchmark 0: cell"),
-        ('{"schema_version": 99, "records": []}', "schema_version 99: this goemo_eval reads 1"),
+        ('{"schema_version": 99, "records": []}', "schema_version 99: this goemo_eval reads 2"),
         ('{"schema_version": 1, "records": [NaN]}', "NaN is no number"),
         ("[" * 100_000, "not JSON"),
     ],

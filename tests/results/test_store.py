@@ -2,18 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
-from goemo_eval.errors import RecordError
 from goemo_eval.results.store import (
     checkpoint_dir,
     key_of,
-    pack_predictions,
-    unpack_predictions,
     write_atomic,
 )
 
@@ -42,30 +35,6 @@ def test_checkpoint_of_another_run_lies_elsewhere(tmp_path: Path) -> None:
         {"base_sha256": "c"},
     ):
         assert checkpoint_dir(tmp_path, **run | change) != first
-
-
-@given(hnp.arrays(bool, st.tuples(st.integers(1, 30), st.integers(1, 28))))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_packed_predictions_come_back(tmp_path: Path, predictions: np.ndarray) -> None:
-    path = tmp_path / "p.npz"
-    write_atomic(path, pack_predictions(predictions, predictions.shape[1]))
-    np.testing.assert_array_equal(unpack_predictions(path), predictions)
-
-
-def test_class_ids_are_one_bit_each(tmp_path: Path) -> None:
-    write_atomic(tmp_path / "p.npz", pack_predictions(np.array([2, 0]), 3))
-    assert unpack_predictions(tmp_path / "p.npz").tolist() == [
-        [False, False, True],
-        [True, False, False],
-    ]
-
-
-def test_damaged_predictions(tmp_path: Path) -> None:
-    whole = pack_predictions(np.ones((40, 28), dtype=bool), 28)
-    for content in (b"", whole[:-30], b"not a zip"):
-        write_atomic(tmp_path / "p.npz", content)
-        with pytest.raises(RecordError, match="no packed predictions"):
-            unpack_predictions(tmp_path / "p.npz")
 
 
 def test_an_interrupted_write_leaves_the_old_file(
