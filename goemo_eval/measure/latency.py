@@ -92,7 +92,7 @@ def latency_batches(
 
 
 def rounds_within(
-    seconds_per_round: float, *, budget_s: float, least: int = 5, most: int = 30
+    seconds_per_round: float, *, budget_s: float, least: int = 3, most: int = 30
 ) -> int:
     """Return how many rounds fit a time budget, within bounds."""
     return int(np.clip(budget_s / seconds_per_round, least, most))
