@@ -138,7 +138,9 @@ def train(
 def evaluate(
     encoder: EncoderOption,
     scheme: SchemeOption,
-    engine: Annotated[str, typer.Option(help="What runs the forward pass: torch.")] = "torch",
+    engine: Annotated[
+        str, typer.Option(help="What runs the forward pass: torch, onnxruntime, openvino.")
+    ] = "torch",
     precision: Annotated[str, typer.Option(help="fp32 or int8.")] = "fp32",
     data: DataOption = "sample",
     recipe: RecipeOption = "study",
@@ -199,8 +201,7 @@ def evaluate(
         (f"p50 per batch of 32, {shape}", f"{latency.p50_s * 1e3:.1f} ms")
         for shape, latency in record.latency.items()
     ]
-    if record.speedup:
-        rows.append((f"speed over {record.speedup.reference}", f"{record.speedup.ratio:.2f}x"))
+    rows += [(f"speed over {s.reference}", f"{s.ratio:.2f}x") for s in record.speedups]
     rows += [
         ("parameters", f"{record.parameters / 1e6:.2f} M"),
         ("size", f"{record.size_bytes / 1e6:.1f} MB"),

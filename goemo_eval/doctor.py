@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from goemo_eval.data.sources import load_split
 from goemo_eval.data.splits import SPLIT_NAMES
-from goemo_eval.engines.registry import ENGINES, describe_engine
+from goemo_eval.engines.registry import ENGINES, describe_engine, missing_engine
 from goemo_eval.errors import GoemoError
 from goemo_eval.measure.environment import (
     available_threads,
@@ -73,7 +73,14 @@ def _machine() -> list[Finding]:
 
 
 def _engines() -> list[Finding]:
-    return [Finding("engine", name, describe_engine(name)) for name in ENGINES]
+    findings = []
+    for name in ENGINES:
+        reason = missing_engine(name)
+        if reason is None:
+            findings.append(Finding("engine", name, describe_engine(name)))
+        else:
+            findings.append(Finding("engine", name, "not installed", reason.partition(": ")[2]))
+    return findings
 
 
 def _weights() -> list[Finding]:

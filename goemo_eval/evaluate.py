@@ -20,9 +20,10 @@ import numpy.typing as npt
 from goemo_eval.data.schemes import Scheme, get_scheme
 from goemo_eval.data.sources import load_split
 from goemo_eval.data.splits import SPLIT_NAMES, Split
-from goemo_eval.engines.base import Classifier
+from goemo_eval.engines.base import Classifier, Model
 from goemo_eval.engines.checkpoint import Checkpoint, read_checkpoint
-from goemo_eval.engines.registry import load_classifier
+from goemo_eval.engines.cpu import isa_limit
+from goemo_eval.engines.registry import load_model
 from goemo_eval.errors import CheckpointError
 from goemo_eval.measure.environment import (
     Environment,
@@ -67,6 +68,9 @@ from goemo_eval.results.store import (
     npz_bytes,
     write_atomic,
 )
+
+CALIBRATION_TEXTS = 256
+"""Training texts, spread evenly over the split, on which an engine fits its INT8 ranges."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,8 @@ class Workbench:
         self._tasks: dict[str, Task] = {}
         self._obtained: dict[tuple[str, str], Obtained] = {}
         self._measured: dict[str, Record] = {}
-        self._classifiers: dict[str, Classifier] = {}
+        self._models: dict[tuple[str, str, str], Model] = {}
+        self._classifiers: dict[tuple[str, ...], Classifier] = {}
 
     def __enter__(self) -> Workbench:
         return self
@@ -243,24 +248,34 @@ class Workbench:
         )
         return Obtained(untrained, reason)
 
-    def classifier(self, cell: Cell) -> Classifier:
-        """Load a cell, keeping only the cells of one checkpoint in memory."""
-        if cell.id not in self._classifiers:
-            family = f"{cell.encoder}-{cell.scheme}-"
-            self._classifiers = {i: c for i, c in self._classifiers.items() if i.startswith(family)}
-            self._classifiers[cell.id] = load_classifier(
+    def model(self, cell: Cell) -> Model:
+        """Load a cell's checkpoint into its engine, keeping only one checkpoint in memory."""
+        key = (cell.encoder, cell.scheme, cell.engine)
+        if key not in self._models:
+            self._models = {k: m for k, m in self._models.items() if k[:2] == key[:2]}
+            self._classifiers = {i: c for i, c in self._classifiers.items() if i[:2] == key[:2]}
+            train = self.splits["train"].texts
+            self._models[key] = load_model(
                 self.obtain(cell.encoder, cell.scheme).checkpoint,
                 cell.engine,
-                cell.precision,
                 threads=self.plan.threads,
+                calibration=train[:: max(1, len(train) // CALIBRATION_TEXTS)],
             )
-        return self._classifiers[cell.id]
+        return self._models[key]
+
+    def classifier(self, cell: Cell) -> Classifier:
+        """Load a cell, keeping only the cells of one checkpoint in memory."""
+        key = (cell.encoder, cell.scheme, cell.engine, cell.precision)
+        model = self.model(cell)
+        if key not in self._classifiers:
+            self._classifiers[key] = model.classifier(cell.precision)
+        return self._classifiers[key]
 
     def measure(self, cell: Cell) -> Record:
         """Score a cell and time it over the test split, once.
 
         An INT8 cell is measured against its FP32 twin: scored with the twin's thresholds and
-        with its own, and timed in turns with it.
+        with its own, and timed in turns with it and with torch's FP32.
 
         Returns
         -------
@@ -380,19 +395,21 @@ class Workbench:
     def _time_split(
         self, cell: Cell, classifier: Classifier, texts: Sequence[str]
     ) -> dict[str, Any]:
-        """Time the test split: FP32 alone, INT8 in turns with its FP32 twin."""
-        budget_s = self.plan.split_budget_s
-        if cell.precision == "fp32":
-            (own,) = time_split_interleaved([classifier], texts, budget_s=budget_s)
-            return {"split_latency_s": float(np.median(own))}
-        reference = cell.at("fp32")
-        theirs, own = time_split_interleaved(
-            [self.classifier(reference), classifier], texts, budget_s=budget_s
+        """Time the test split: FP32 alone; INT8 in turns with its FP32 twin and with torch's."""
+        references = []
+        if cell.precision == "int8":
+            torch_fp32 = cell.at("fp32").model_copy(update={"engine": "torch"})
+            references = list(dict.fromkeys([cell.at("fp32"), torch_fp32]))
+        *theirs, own = time_split_interleaved(
+            [*map(self.classifier, references), classifier],
+            texts,
+            budget_s=self.plan.split_budget_s,
         )
         return {
             "split_latency_s": float(np.median(own)),
-            "speedups": (
-                Speedup(reference=reference.id, reference_s=tuple(theirs), candidate_s=tuple(own)),
+            "speedups": tuple(
+                Speedup(reference=reference.id, reference_s=tuple(s), candidate_s=tuple(own))
+                for reference, s in zip(references, theirs, strict=True)
             ),
         }
 
@@ -471,4 +488,5 @@ def environment(classifier: Classifier, threads: int, load_start: float | None) 
         load_start=load_start,
         load_end=load_average(),
         git_commit=git_commit(),
+        isa_limit=isa_limit(),
     )

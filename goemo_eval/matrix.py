@@ -25,19 +25,22 @@ class Profile:
     Attributes
     ----------
     data, recipe : str
+    engines : tuple of str
+        Measured where none are named.
     split_budget_s, batch_budget_s : float
         See `goemo_eval.evaluate.Plan`.
     """
 
     data: str
     recipe: str
+    engines: tuple[str, ...]
     split_budget_s: float
     batch_budget_s: float
 
 
 PROFILES = {
-    "sample": Profile("sample", "sample", split_budget_s=5.0, batch_budget_s=2.0),
-    "goemotions": Profile("hub", "study", split_budget_s=90.0, batch_budget_s=10.0),
+    "sample": Profile("sample", "sample", ("torch",), split_budget_s=5.0, batch_budget_s=2.0),
+    "goemotions": Profile("hub", "study", tuple(ENGINES), split_budget_s=90.0, batch_budget_s=10.0),
 }
 
 
@@ -144,6 +147,7 @@ def matrix(
     seed: int,
     weights: Mapping[str, Path],
     checkpoints: Mapping[tuple[str, str], Path],
+    default_engines: Sequence[str] = tuple(ENGINES),
 ) -> list[Cell]:
     """Return the cells of a run, FP32 before INT8.
 
@@ -151,10 +155,11 @@ def matrix(
     ----------
     encoders, schemes, engines, precisions : str
         Comma-separated names; empty for the default: every registered encoder, ``raw`` and
-        ``simplified``, every engine, both precisions.
+        ``simplified``, `default_engines`, both precisions.
     seed : int
     weights, checkpoints : mapping
         What the user brings; it makes further encoder names known.
+    default_engines : sequence of str, default every engine
 
     Raises
     ------
@@ -171,7 +176,7 @@ def matrix(
         for encoder, scheme, engine, precision in product(
             names or encoder_names(),
             chosen,
-            parse_list(engines, "engine", tuple(ENGINES)),
+            parse_list(engines or ",".join(default_engines), "engine", tuple(ENGINES)),
             sorted(parse_list(precisions, "precision", PRECISIONS)),
         )
     ]

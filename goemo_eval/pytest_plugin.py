@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from goemo_eval.engines.registry import missing_engine
 from goemo_eval.errors import EXIT_BAD_INPUT, GoemoError
 from goemo_eval.evaluate import Plan, Workbench
 from goemo_eval.matrix import (
@@ -45,7 +46,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     add("--encoders", default="", metavar="A,B", help="default: every registered encoder")
     add("--schemes", default="", metavar="A,B", help="default: raw,simplified")
-    add("--engines", default="", metavar="A,B", help="default: every engine")
+    add(
+        "--engines",
+        default="",
+        metavar="A,B",
+        help="torch,onnxruntime,openvino; default: the profile's (sample: torch, goemotions: all)",
+    )
     add("--precisions", default="", metavar="A,B", help="default: fp32,int8")
     add(
         "--checkpoint",
@@ -121,6 +127,7 @@ class Bench:
             seed=option("--seed"),
             weights=weights,
             checkpoints=checkpoints,
+            default_engines=profile.engines,
         )
         self.workbench = Workbench(
             Plan(
@@ -143,7 +150,12 @@ class Bench:
         self._config = config
 
     def measure(self, cell: Cell) -> Record:
-        """Score a cell and time it over the test split (fine-tuning it first where that is due)."""
+        """Score a cell and time it over the test split (fine-tuning it first where that is due).
+
+        A cell whose engine is not installed is skipped, with the command that installs it.
+        """
+        if (reason := missing_engine(cell.engine)) is not None:
+            pytest.skip(reason)
         if cell.id not in self.records:
             with self._uncaptured():
                 self.records[cell.id] = self.workbench.measure(cell)

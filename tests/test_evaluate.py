@@ -108,6 +108,26 @@ def test_random_weights_are_timed_not_scored(plan: Plan) -> None:
     assert not (plan.store / "cells").exists()
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_int8_of_an_engine_is_timed_in_turns_with_its_own_fp32_and_with_torch(
+    plan: Plan, tiny_weights_dir: Path, engine: str
+) -> None:
+    int8_cell = Cell(encoder="tiny", scheme="simplified", engine=engine, precision="int8")
+    with Workbench(replace(plan, weights={"tiny": tiny_weights_dir})) as bench:
+        int8 = bench.measure(int8_cell)
+        fp32 = bench.measure(int8_cell.at("fp32"))
+        torch_fp32 = bench.measure(cell("tiny", "simplified"))
+    assert [s.reference for s in int8.speedups] == [
+        f"tiny-simplified-{engine}-fp32",
+        "tiny-simplified-torch-fp32",
+    ]
+    assert int8.speedup == int8.speedup_over(fp32.cell)
+    assert int8.environment.quantized_engine is not None
+    assert fp32.scores is not None
+    assert torch_fp32.scores is not None
+    assert fp32.scores.test == torch_fp32.scores.test  # the same logits to 1e-4: the same choices
+
+
 def test_train_never_leaves_the_cell_unscored(plan: Plan) -> None:
     with Workbench(replace(plan, checkpoints={}, train="never")) as bench:
         record = bench.measure(cell())

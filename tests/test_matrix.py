@@ -24,12 +24,14 @@ def ids(**narrowed: str) -> list[str]:
 
 def test_whole_matrix() -> None:
     whole = ids()
-    assert len(whole) == 4 * 2 * 1 * 2
+    assert len(whole) == 4 * 2 * 3 * 2
     assert whole[:2] == ["albert-raw-torch-fp32", "albert-raw-torch-int8"]
 
 
 def test_narrowed_keeps_fp32_first() -> None:
-    assert ids(encoders="minilm", schemes="simplified", precisions="int8,fp32") == [
+    assert ids(
+        encoders="minilm", schemes="simplified", engines="torch", precisions="int8,fp32"
+    ) == [
         "minilm-simplified-torch-fp32",
         "minilm-simplified-torch-int8",
     ]
@@ -40,7 +42,7 @@ def test_narrowed_keeps_fp32_first() -> None:
     [
         ({"encoders": "bart"}, "unknown encoder 'bart': known are albert"),
         ({"schemes": "rwa"}, "unknown scheme 'rwa': known are ekman, raw"),
-        ({"engines": "tvm"}, "unknown engine 'tvm': known are torch"),
+        ({"engines": "tvm"}, "unknown engine 'tvm': known are onnxruntime, openvino, torch"),
         ({"precisions": "int4"}, "unknown precision 'int4': known are fp32, int8"),
     ],
 )
@@ -61,6 +63,7 @@ def test_an_encoder_of_ones_own(tmp_path: Path, tiny_weights_dir: Path) -> None:
         seed=2,
         weights=weights,
         checkpoints=checkpoints,
+        default_engines=["torch"],
     )
     assert [cell.id for cell in cells] == ["mine-raw-torch-fp32-s2", "tiny-raw-torch-fp32-s2"]
 

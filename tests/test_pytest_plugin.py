@@ -96,6 +96,24 @@ def test_unscored_cells_are_skipped_with_their_reason_and_timed(run: Run, tmp_pa
     assert set(record.latency) == {"real", "padded128"}
 
 
+def test_cells_of_an_engine_that_is_not_installed_are_skipped_with_the_command(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bare.py").write_text(
+        "import goemo_eval.engines.registry as registry\nregistry.find_spec = lambda name: None\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{BENCH.parent}")
+    result = run(
+        *("-p", "bare", "--engines", "torch,openvino", "--precisions", "fp32"),
+        *("--budgets", lenient(tmp_path)),
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "3 passed, 3 skipped" in result.stdout
+    assert "pip install 'goemo-eval[openvino]'" in result.stdout
+    (record,) = read_records(tmp_path / "bench.json")
+    assert record.cell.engine == "torch"
+
+
 def test_disabled_benchmarks_still_score(run: Run, tmp_path: Path) -> None:
     result = run("--benchmark-disable", "--precisions", "fp32", "--budgets", lenient(tmp_path))
     assert result.returncode == 0, result.stdout + result.stderr

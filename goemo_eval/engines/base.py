@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from goemo_eval.errors import ScoreError
+from goemo_eval.errors import EngineError, ScoreError
 
 BATCH_SIZE = 32
 PRECISIONS = ("fp32", "int8")
+_STRETCH = 32  # batches between two updates of a progress bar
 
 
 class Batch(NamedTuple):
@@ -55,6 +56,41 @@ class Runtime:
     isa: str
 
 
+class Layer(NamedTuple):
+    """A linear layer, which INT8 may quantize or leave.
+
+    Attributes
+    ----------
+    name : str
+        As torch's module is called, whatever the engine: ``bert.encoder.layer.0.output.dense``.
+    weights : int
+        Number of its weights, counted once if the model passes it several times.
+    """
+
+    name: str
+    weights: int
+
+
+class Model(Protocol):
+    """A checkpoint inside an engine, before a precision is chosen: what its classifiers share."""
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The linear layers, in the order in which the model holds them."""
+        ...
+
+    def classifier(self, precision: str, *, kept_fp32: Collection[str] = ()) -> Classifier:
+        """Return a classifier at a precision.
+
+        Parameters
+        ----------
+        precision : {"fp32", "int8"}
+        kept_fp32 : collection of str, default ()
+            Linear layers that stay in FP32 under INT8.
+        """
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Classifier:
     """A fine-tuned encoder, loaded into an engine at a precision.
@@ -66,37 +102,39 @@ class Classifier:
     runtime : Runtime
     forward : callable
         ``Batch -> ndarray of float32, shape (B, K)``.
-    tokenizer : transformers.PreTrainedTokenizerBase
-    max_length : int
-        Tokens to which texts are cut.
-    vocab_size : int
-        Token ids are folded below it: a no-op but for the stand-in tokenizer of random weights.
+    encode : callable
+        ``sequence of str -> list of ndarray of int64``: each text's token ids, not padded.
+    pad_id : int
+        Id of the padding token.
     parameters : int
         Trainable parameters of the FP32 model.
     size_bytes : int
-        Of the weights as this engine would write them to disk.
+        Of the model as this engine would write it to disk.
+    kept_fp32 : tuple of str, default ()
+        Linear layers that INT8 left in FP32.
+    forward_many : callable, optional
+        ``sequence of Batch -> list of ndarray``: many batches at once, faster than one by one.
+    tokens_per_batch : int, optional
+        Padded tokens that a batch of `split_batches` holds at most, in place of 32 texts.
     """
 
     labels: tuple[str, ...]
     precision: str
     runtime: Runtime
     forward: Callable[[Batch], npt.NDArray[np.float32]]
-    tokenizer: Any
-    max_length: int
-    vocab_size: int
+    encode: Callable[[Sequence[str]], list[npt.NDArray[np.int64]]]
+    pad_id: int
     parameters: int
     size_bytes: int
-
-    def encode(self, texts: Sequence[str]) -> list[npt.NDArray[np.int64]]:
-        """Tokenize texts: one array of token ids each, cut to `max_length`, not padded."""
-        encoded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)
-        return [np.asarray(ids, dtype=np.int64) % self.vocab_size for ids in encoded["input_ids"]]
+    kept_fp32: tuple[str, ...] = ()
+    forward_many: Callable[[Sequence[Batch]], list[npt.NDArray[np.float32]]] | None = None
+    tokens_per_batch: int | None = None
 
     def logits(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Score texts.
 
-        The order of batches is fixed (`batches_by_length`), since dynamically quantized logits
-        depend on what shares a batch: the same texts always give the same bits.
+        Order and padding of the batches are fixed (`split_batches`), since dynamically quantized
+        logits depend on what shares a batch: the same texts always give the same bits.
 
         Parameters
         ----------
@@ -112,17 +150,30 @@ class Classifier:
             If a logit is not finite.
         """
         out = np.empty((len(texts), len(self.labels)), dtype=np.float32)
-        batches = list(batches_by_length(self.encode(texts), pad_id=self.pad_id))
+        batches = self.split_batches(texts)
         # disable=None: silent when stderr is no terminal
-        for batch in tqdm(batches, desc=f"scoring {self.precision}", leave=False, disable=None):
-            out[list(batch.rows)] = self.forward(batch)
+        bar = tqdm(total=len(batches), desc=f"scoring {self.precision}", leave=False, disable=None)
+        with bar:
+            for start in range(0, len(batches), _STRETCH):
+                stretch = batches[start : start + _STRETCH]
+                for batch, logits in zip(stretch, self.run(stretch), strict=True):
+                    out[list(batch.rows)] = logits
+                bar.update(len(stretch))
         check_finite(out)
         return out
 
-    @property
-    def pad_id(self) -> int:
-        """Id of the padding token."""
-        return int(self.tokenizer.pad_token_id or 0)
+    def split_batches(self, texts: Sequence[str]) -> list[Batch]:
+        """Return the batches of a whole split, in the one order and padding that score and time it."""
+        encoded = self.encode(texts)
+        if self.tokens_per_batch is None:
+            return list(batches_by_length(encoded, pad_id=self.pad_id))
+        return list(batches_by_tokens(encoded, pad_id=self.pad_id, tokens=self.tokens_per_batch))
+
+    def run(self, batches: Sequence[Batch]) -> list[npt.NDArray[np.float32]]:
+        """Return the logits of each batch, by `forward_many` where the engine has it."""
+        if self.forward_many is not None:
+            return self.forward_many(batches)
+        return [self.forward(batch) for batch in batches]
 
 
 def check_finite(logits: npt.NDArray[np.floating[Any]]) -> None:
@@ -170,3 +221,36 @@ def batches_by_length(
     order = sorted(range(len(encoded)), key=lambda row: -len(encoded[row]))
     for start in range(0, len(order), batch_size):
         yield pad_batch(encoded, order[start : start + batch_size], pad_id=pad_id)
+
+
+def batches_by_tokens(
+    encoded: Sequence[npt.NDArray[np.int64]], *, pad_id: int, tokens: int
+) -> Iterator[Batch]:
+    """Yield batches of rows of like length, longest first, of at most `tokens` padded tokens.
+
+    Short texts so share a batch in larger number, and every batch is about as much work: two
+    that run side by side end together. A row that is longer than `tokens` has a batch of its own.
+    """
+    order = sorted(range(len(encoded)), key=lambda row: -len(encoded[row]))
+    start = 0
+    while start < len(order):
+        rows = max(1, tokens // len(encoded[order[start]]))
+        yield pad_batch(encoded, order[start : start + rows], pad_id=pad_id)
+        start += rows
+
+
+def check_layers(kept_fp32: Collection[str], layers: Sequence[Layer]) -> None:
+    """Refuse names of layers that the model does not have.
+
+    Raises
+    ------
+    EngineError
+        Naming the first, and a layer that exists.
+    """
+    known = {layer.name for layer in layers}
+    for name in kept_fp32:
+        if name not in known:
+            raise EngineError(
+                f"kept_fp32 names the layer {name!r}, which the model lacks: its linear layers are "
+                f"called like {layers[0].name!r}"
+            )

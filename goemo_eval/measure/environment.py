@@ -12,33 +12,23 @@ from typing import Annotated
 
 from pydantic import Field
 
+from goemo_eval.engines.cpu import ISA_FLAGS, available_threads, cpu
 from goemo_eval.measure.plain import Plain
+
+__all__ = ["ISA_FLAGS", "available_threads", "cpu"]  # known here to what measures
 
 PACKAGES = (
     "goemo-eval",
     "torch",
+    "torchao",
+    "onnxruntime",
+    "openvino",
+    "nncf",
     "transformers",
     "tokenizers",
     "scikit-learn",
     "numpy",
     "datasets",
-)
-# The instruction sets that decide how fast, and how exactly, matrix products run.
-ISA_FLAGS = (
-    "sse4_2",
-    "avx2",
-    "fma",
-    "avx512f",
-    "avx512bw",
-    "avx512_vnni",
-    "avx_vnni",
-    "avx512_bf16",
-    "amx_int8",
-    "amx_bf16",
-    "asimd",
-    "asimddp",
-    "i8mm",
-    "sve",
 )
 
 
@@ -59,18 +49,8 @@ class Environment(Plain):
     """One-minute load average when the cell began; None where the platform has none."""
     load_end: float | None
     git_commit: str | None
-
-
-@cache
-def cpu() -> tuple[str, tuple[str, ...]]:
-    """Return the CPU's model name and those of its flags that matter (`ISA_FLAGS`)."""
-    import cpuinfo
-
-    info = cpuinfo.get_cpu_info()
-    flags = {flag.replace("avx512vnni", "avx512_vnni") for flag in info.get("flags", [])}
-    return str(info.get("brand_raw", info.get("arch", "unknown"))), tuple(
-        flag for flag in ISA_FLAGS if flag in flags
-    )
+    isa_limit: str | None = None
+    """Highest instruction set that the run was allowed (`--isa`); None: all that the CPU has."""
 
 
 def versions() -> dict[str, str]:
@@ -97,13 +77,6 @@ def platform_name() -> str:
 def load_average() -> float | None:
     """Return the one-minute load average, or None where there is none."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-
-
-def available_threads() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @cache

@@ -15,12 +15,13 @@ import numpy as np
 from pydantic import Field
 from tqdm import tqdm
 
-from goemo_eval.engines.base import BATCH_SIZE, Batch, Classifier, batches_by_length, pad_batch
+from goemo_eval.engines.base import BATCH_SIZE, Batch, Classifier, pad_batch
 from goemo_eval.errors import DataError, unknown_name
 from goemo_eval.measure.plain import Plain
 
 SHAPES = ("real", "padded128")
 PADDED_LENGTH = 128
+_QUEUE = 8  # least batches of a turn for engines that run them side by side
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -101,10 +102,12 @@ def rounds_within(
 def time_split_interleaved(
     classifiers: Sequence[Classifier], texts: Sequence[str], *, budget_s: float, most: int = 5
 ) -> list[list[float]]:
-    """Time whole passes over a split, the classifiers taking turns batch by batch.
+    """Time whole passes over a split, the classifiers taking turns.
 
-    A slow moment of the machine so falls on all of them alike, and their ratio stays true. The
-    one that goes first changes from batch to batch.
+    A slow moment of the machine so falls on all of them alike, and their ratio stays true. A turn
+    is one batch; where an engine runs batches side by side it is an equal share of every
+    classifier's own batches, at least 8 of them, since a queue is idle at its end. The one that
+    goes first changes from turn to turn.
 
     Parameters
     ----------
@@ -120,18 +123,23 @@ def time_split_interleaved(
     list of list of float
         For each classifier the forward seconds of each pass.
     """
-    work = [list(batches_by_length(c.encode(texts), pad_id=c.pad_id)) for c in classifiers]
-    for classifier, batches in zip(classifiers, work, strict=True):
-        classifier.forward(batches[0])  # warm-up: the first call allocates and packs
+    work = [c.split_batches(texts) for c in classifiers]
+    least = _QUEUE if any(c.forward_many for c in classifiers) else 1
+    turns = max(1, min(len(batches) // least for batches in work))
+    parts = [[batches[i::turns] for i in range(turns)] for batches in work]
+    for classifier, stretches in zip(classifiers, parts, strict=True):
+        classifier.run(stretches[0][:least])  # warm-up: first calls allocate and pack
     seconds: list[list[float]] = [[] for _ in classifiers]
     began = time.perf_counter()
     while len(seconds[0]) < most and (not seconds[0] or time.perf_counter() - began < budget_s):
         totals = [0.0] * len(classifiers)
         # disable=None: silent when stderr is no terminal
-        for number in tqdm(range(len(work[0])), desc="timing", leave=False, disable=None):
+        for number in tqdm(range(turns), desc="timing", leave=False, disable=None):
             for turn in range(len(classifiers)):
                 who = (number + turn) % len(classifiers)
-                totals[who] += time_forward(classifiers[who], work[who][number])
+                start = time.perf_counter()
+                classifiers[who].run(parts[who][number])
+                totals[who] += time.perf_counter() - start
         for kept, total in zip(seconds, totals, strict=True):
             kept.append(total)
     return seconds

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goemo_eval.engines.base import batches_by_length, pad_batch
+from goemo_eval.engines.base import batches_by_length, batches_by_tokens, pad_batch
 
 lengths = st.lists(st.integers(1, 12), min_size=1, max_size=40)
 
@@ -39,3 +39,17 @@ def test_padding_to_a_length_cuts_and_fills() -> None:
     batch = pad_batch(rows_of([2, 5]), [0, 1], pad_id=9, length=4)
     assert batch.input_ids.tolist() == [[1, 2, 9, 9], [101, 102, 103, 104]]
     assert batch.attention_mask.tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
+
+
+@given(lengths, st.integers(1, 60))
+def test_batches_by_tokens_hold_every_row_and_no_more_tokens_than_allowed(
+    lengths: list[int], tokens: int
+) -> None:
+    encoded = rows_of(lengths)
+    seen: list[int] = []
+    for batch in batches_by_tokens(encoded, pad_id=0, tokens=tokens):
+        assert batch.input_ids.size <= tokens or len(batch.rows) == 1
+        for row, ids, mask in zip(batch.rows, batch.input_ids, batch.attention_mask, strict=True):
+            np.testing.assert_array_equal(ids[mask == 1], encoded[row])
+        seen += batch.rows
+    assert seen == sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
