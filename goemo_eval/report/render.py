@@ -19,7 +19,7 @@ from goemo_eval.report.tables import (
     strategy_table,
 )
 from goemo_eval.report.text import DASH, escape, table
-from goemo_eval.results.records import Record, dump_records
+from goemo_eval.results.records import Provenance, Record, dump_records
 from goemo_eval.results.store import write_atomic
 
 
@@ -27,7 +27,7 @@ def write_report(
     records: Sequence[Record],
     out: str | Path,
     *,
-    title: str = "goemo_eval report",
+    title: str | None = None,
     command: str | None = None,
 ) -> Path:
     """Write ``report.md``, ``figures/`` and ``records.json``.
@@ -60,8 +60,9 @@ def write_report(
     try:
         for name, content in draw(records, study).items():
             write_atomic(out / "figures" / name, content)
-        write_atomic(out / "records.json", dump_records(records).encode())
-        page = _page(records, study, title, command)
+        said = Provenance(title=title, command=command)
+        write_atomic(out / "records.json", dump_records(records, said).encode())
+        page = _page(records, study, title or "goemo_eval report", command)
         write_atomic(out / "report.md", page.encode())
     except OSError as error:
         raise RecordError(f"{out}: cannot write the report there ({error.strerror})") from None
