@@ -16,6 +16,7 @@ from statistics import median
 from typing import Literal, NamedTuple
 
 from goemo_eval.measure.plain import Plain
+from goemo_eval.report.document import Block, Fold
 from goemo_eval.report.error_analysis import kind_of, low_labels
 from goemo_eval.report.rows import Row, record_rows, study_rows
 from goemo_eval.report.study import Study
@@ -96,31 +97,50 @@ def judge(claim: Claim, rows: Sequence[Row], *, names: Iterable[str] = ()) -> Fi
     return _bound(claim, values, measure.form)
 
 
-def claims_table(records: Sequence[Record], study: Study) -> str:
-    """Return every claim with its verdict on the study's own tables and on the records' cells."""
+def claims_section(records: Sequence[Record], study: Study) -> list[Block]:
+    """Return every statement with its verdict on the study's own tables and on the records' cells."""
     theirs = study_rows(study)
     known = {(row.encoder, row.scheme) for row in theirs}
     ours = [row for row in record_rows(records) if (row.encoder, row.scheme) in known]
-    rows = []
+    rows, verdicts = [], []
     for claim in load_claims():
         names = {v.who for v in MEASURES[claim.measure].of(theirs)}
-        row = [
-            f"\u201c{escape(claim.quote)}\u201d"
-            if claim.quote
-            else f"Check: {escape(claim.check or '')}"
-        ]
-        for finding in (judge(claim, theirs), judge(claim, ours, names=names)):
+        findings = (judge(claim, theirs), judge(claim, ours, names=names))
+        row = [f"“{escape(claim.quote)}”" if claim.quote else f"Check: {escape(claim.check or '')}"]
+        for finding in findings:
             row += [_VERDICT[finding.holds], escape(finding.numbers)]
         rows.append(row)
-    headers = ["statement", "its own tables", "numbers", "this run", "numbers"]
-    return table(headers, rows, words=5)
-
-
-def contradictions(study: Study) -> list[tuple[Claim, Finding]]:
-    """Return the claims that the study's own tables contradict, with the numbers."""
-    rows = study_rows(study)
-    judged = [(claim, judge(claim, rows)) for claim in load_claims()]
-    return [(claim, finding) for claim, finding in judged if finding.holds is False]
+        verdicts.append([finding.holds for finding in findings])
+    where = ("In the study's own tables", "In this run")
+    counts = [Counter(column) for column in zip(*verdicts, strict=True)]
+    lines = [
+        f"- {place} {count[True]} of {len(rows)} hold, {count[False]} do not, {count[None]} cannot be judged."
+        for place, count in zip(where, counts, strict=True)
+    ]
+    broken = [row for row, (own, _) in zip(rows, verdicts, strict=True) if own is False]
+    return [
+        "## Published claims against this run",
+        (
+            "What the study's text says, as rules over numbers, applied to its own tables and to these cells "
+            "(of its encoders and schemes; FP32 in the reference engine, INT8 in every one). Bounds hold to half "
+            "of the last digit given."
+        ),
+        "\n".join(lines),
+        "Where the study's tables contradict its text or themselves:",
+        table(
+            ["statement", "numbers in its own tables"],
+            [[row[0], row[2]] for row in broken],
+            words=2,
+        ),
+        Fold(
+            "Every statement",
+            [
+                table(
+                    ["statement", "its own tables", "numbers", "this run", "numbers"], rows, words=5
+                )
+            ],
+        ),
+    ]
 
 
 _VERDICT = {True: "holds", False: "**does not hold**", None: f"{DASH} cannot be judged"}
