@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tabulate import tabulate
 
-from goemo_eval.errors import EXIT_REGRESSION
+from goemo_eval.errors import EXIT_REGRESSION, RecordError
 
 if TYPE_CHECKING:
     from goemo_eval.results.recommend import Recommendation
+    from goemo_eval.results.records import Record
 
 EXIT_NOTHING_FITS = EXIT_REGRESSION
 
@@ -30,6 +32,13 @@ def report(
             metavar="DIR", help="Where report.md, report.html, figures/ and records.json go."
         ),
     ],
+    with_texts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="Also quote some misjudged texts of this data: sample, hub, or a directory.",
+        ),
+    ] = None,
 ) -> None:
     """Write the report of stored records: what to deploy, tables, figures and error analysis.
 
@@ -41,8 +50,9 @@ def report(
     from goemo_eval.report.render import write_report
     from goemo_eval.results.records import read_provenance, read_records
 
-    said = read_provenance(records)
-    print(write_report(read_records(records), out, title=said.title, command=said.command))
+    said, found = read_provenance(records), read_records(records)
+    texts = _texts(with_texts, found) if with_texts else None
+    print(write_report(found, out, title=said.title, command=said.command, texts=texts))
 
 
 def recommend(
@@ -82,6 +92,28 @@ def recommend(
         print("\n\n".join(_told(r) for r in found))
     if not all(r.chosen for r in found):
         raise typer.Exit(EXIT_NOTHING_FITS)
+
+
+def _texts(source: str, records: Sequence[Record]) -> dict[str, list[str]]:
+    """Return the texts that were scored under each scheme."""
+    from goemo_eval.data.schemes import get_scheme
+    from goemo_eval.data.sources import load_split
+
+    split = load_split(source, "test")
+    texts = {}
+    for record in records:
+        scored_on = record.data.splits.get("test")
+        if record.scores is None or scored_on is None:
+            continue
+        if scored_on.sha256 != split.sha256:
+            raise RecordError(
+                f"--with-texts {source}: its test split has sha256 {split.sha256[:12]}, but "
+                f"{record.cell.id} was scored on {scored_on.sha256[:12]}: pass the data of the records"
+            )
+        scheme = get_scheme(record.cell.scheme, record.dominance or "frequent")
+        keep = scheme.keeps(split.labels)
+        texts[record.cell.scheme] = [t for t, kept in zip(split.texts, keep, strict=True) if kept]
+    return texts
 
 
 def _told(found: Recommendation) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from goemo_eval.measure.statistics import Interval
+from goemo_eval.report.drawing import engines_in_order
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.rows import reference_cells
 from goemo_eval.report.tables import pairs
@@ -59,8 +61,8 @@ def _gain(records: Sequence[Record]) -> list[str]:
         return []
     each = ", ".join(f"{escape(model)} {number(gain, signed=True)}" for gain, model in gains)
     return [
-        f"Simplified minus raw, test Macro-F1 in FP32: {each}. The two are different tasks: a label that a "
-        "text has beside its dominant one counts under raw only."
+        f"Simplified minus raw, test Macro-F1 in FP32: {each}.",
+        "Raw and simplified are different tasks: a label beside the dominant one counts under raw only.",
     ]
 
 
@@ -74,9 +76,7 @@ def _overfit_thresholds(records: Sequence[Record]) -> list[str]:
         return []
     each = ", ".join(f"{escape(cell)} {number(gap, signed=True)}" for gap, cell, _ in gaps)
     how = ", ".join(sorted({strategy for _, _, strategy in gaps}))
-    return [
-        f"Thresholds ({how}) are fitted on validation, which flatters it: validation minus test Macro-F1 is {each}."
-    ]
+    return [f"Thresholds ({how}) are fitted on validation. Validation minus test Macro-F1: {each}."]
 
 
 def _engines(records: Sequence[Record]) -> list[str]:
@@ -100,42 +100,45 @@ def _engines(records: Sequence[Record]) -> list[str]:
         return []
     gap, cell, engine = max(gaps)
     return [
-        f"In FP32 the engines agree with {escape(engine)} to within {number(gap, 4)} test Macro-F1 over "
-        f"{len(gaps)} cells (farthest: {escape(cell)}). Figures 1 and 3 show {escape(engine)}."
+        (
+            f"In FP32 the engines agree with {escape(engine)} to within {number(gap, 4)} test Macro-F1 over "
+            f"{len(gaps)} cells (farthest: {escape(cell)}). Figures 1 and 3 show {escape(engine)}."
+        )
     ]
 
 
 def _int8(records: Sequence[Record], intervals: Intervals) -> list[str]:
-    """Say per engine what INT8 brings and costs, and which losses exceed the noise."""
+    """Say per engine what INT8 brings and costs, and which losses are beyond chance."""
     found = []
     couples = pairs(records)
-    for engine in sorted({i.cell.engine for _, i in couples}):
+    for engine in engines_in_order(i.cell.engine for _, i in couples):
         ours = [i for _, i in couples if i.cell.engine == engine]
-        ratios = [i.speedup.ratio for i in ours if i.speedup]
-        if ratios:
-            found.append(
-                f"{escape(engine)} INT8 is {spread(min(ratios), max(ratios), 2)} times as fast as its FP32 over "
-                f"{len(ratios)} pairs."
-            )
+        parts = []
+        if ratios := [i.speedup.ratio for i in ours if i.speedup]:
+            speed = spread(min(ratios), max(ratios), 2)
+            parts.append(f"is {speed} times as fast as its FP32 ({len(ratios)} pairs)")
         changes = {i.cell.id: c for i in ours if (c := intervals.int8.get(i.cell.id))}
-        if not changes:
-            continue
-        points = [c.point for c in changes.values()]
-        text = (
-            f"{escape(engine)} INT8 changes test Macro-F1 by {min(points):+.3f} to {max(points):+.3f} over "
-            f"{len(points)} pairs. "
-        )
-        sure = [
-            f"{escape(cell)} {c.point:+.3f} ({c.low:+.3f} to {c.high:+.3f})"
-            for cell, c in changes.items()
-            if c.high < 0
-        ]
-        if sure:
-            text += f"Larger than chance (95 % interval below zero): {', '.join(sure)}."
-        else:
-            text += "No loss is larger than chance: every 95 % interval reaches zero."
-        found.append(text)
+        if changes:
+            points = [c.point for c in changes.values()]
+            parts.append(
+                f"changes test Macro-F1 by {min(points):+.3f} to {max(points):+.3f} ({len(points)} pairs)"
+            )
+        if parts:
+            found.append(f"{escape(engine)} INT8 {' and '.join(parts)}.{_beyond_chance(changes)}")
     return found
+
+
+def _beyond_chance(changes: Mapping[str, Interval]) -> str:
+    if not changes:
+        return ""
+    sure = [
+        f"{escape(cell)} {c.point:+.3f} ({c.low:+.3f} to {c.high:+.3f})"
+        for cell, c in changes.items()
+        if c.high < 0
+    ]
+    if not sure:
+        return " No loss is beyond chance: every 95 % interval reaches zero."
+    return f" With a 95 % interval below zero, each taken alone: {', '.join(sure)}."
 
 
 def _fastest(records: Sequence[Record]) -> list[str]:
@@ -151,8 +154,10 @@ def _fastest(records: Sequence[Record]) -> list[str]:
     fast = min(timed, key=lambda r: r.latency["real"].p50_s)
     real = fast.latency["real"]
     return [
-        f"Fastest: {escape(fast.cell.id)}, {real.p50_s * 1e3:.1f} ms per batch of {real.batch_size} (p50, "
-        f"real lengths, {fast.environment.threads} threads). {least}"
+        (
+            f"Fastest: {escape(fast.cell.id)}, {real.p50_s * 1e3:.1f} ms per batch of {real.batch_size} (p50, "
+            f"real lengths, {fast.environment.threads} threads). {least}"
+        )
     ]
 
 

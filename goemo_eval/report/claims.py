@@ -24,6 +24,7 @@ from goemo_eval.report.text import DASH, escape, table
 from goemo_eval.results.records import Record
 
 _RAREST = 5
+_SHOWN = 4  # of a ranking
 
 
 class Claim(Plain):
@@ -31,6 +32,7 @@ class Claim(Plain):
 
     id: str
     quote: str | None = None
+    reading: str | None = None
     check: str | None = None
     measure: str
     rule: Literal["every", "some", "median", "highest", "lowest", "middle", "upper half"]
@@ -106,7 +108,7 @@ def claims_section(records: Sequence[Record], study: Study) -> list[Block]:
     for claim in load_claims():
         names = {v.who for v in MEASURES[claim.measure].of(theirs)}
         findings = (judge(claim, theirs), judge(claim, ours, names=names))
-        row = [f"“{escape(claim.quote)}”" if claim.quote else f"Check: {escape(claim.check or '')}"]
+        row = [_stated(claim)]
         for finding in findings:
             row += [_VERDICT[finding.holds], escape(finding.numbers)]
         rows.append(row)
@@ -141,6 +143,13 @@ def claims_section(records: Sequence[Record], study: Study) -> list[Block]:
             ],
         ),
     ]
+
+
+def _stated(claim: Claim) -> str:
+    if claim.quote is None:
+        return f"Check: {escape(claim.check or '')}"
+    reading = f" (read as: {escape(claim.reading)})" if claim.reading else ""
+    return f"“{escape(claim.quote)}”{reading}"
 
 
 _VERDICT = {True: "holds", False: "**does not hold**", None: f"{DASH} cannot be judged"}
@@ -184,7 +193,8 @@ def _rank(claim: Claim, values: Sequence[Value], form: str) -> Finding:
                 "upper half": place < len(falling) / 2,
             }[claim.rule]
         )
-        ranks = ", ".join(f"{v.who} {v.value:{form}}" for v in falling)
+        shown = falling[:_SHOWN] + [v for v in falling[_SHOWN:] if v.who == claim.who]
+        ranks = ", ".join(f"{v.who} {v.value:{form}}" for v in shown)
         texts.append(f"{group}: {ranks}" if group else ranks)
     return Finding(all(kept), "; ".join(texts))
 

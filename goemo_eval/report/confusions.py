@@ -16,7 +16,7 @@ class Confusion(NamedTuple):
 
     missed: str
     given: str
-    count: int
+    texts: int
     of: int
     """All texts in which the first was missed."""
 
@@ -25,7 +25,7 @@ class Couple(NamedTuple):
     """Two labels that texts have together."""
 
     labels: tuple[str, str]
-    count: int
+    texts: int
     found: int
     """Texts in which both were given."""
 
@@ -48,7 +48,7 @@ def confusions(
     >>> truth = np.array([[True, False], [True, False], [False, True]])
     >>> guess = np.array([[False, True], [True, False], [False, True]])
     >>> confusions(truth, guess, ["joy", "love"], most=3)
-    [Confusion(missed='joy', given='love', count=1, of=1)]
+    [Confusion(missed='joy', given='love', texts=1, of=1)]
     """
     missed, wrong = truth & ~guess, guess & ~truth
     counts = missed.T.astype(np.int64) @ wrong.astype(np.int64)

@@ -88,9 +88,9 @@ def save(figure: Figure) -> tuple[bytes, bytes]:
     """Return a figure as PNG and SVG; the same figure gives the same bytes: no dates, no random ids."""
     png, svg = io.BytesIO(), io.StringIO()
     # The canvases themselves, not savefig, which would draw everything once more before each file.
-    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]
     figure.set_layout_engine("none")  # the first drawing has laid it out
-    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
+    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     return png.getvalue(), svg.getvalue().encode()
 
 

@@ -13,6 +13,7 @@ from goemo_eval.measure.metrics import LabelScore, Scores
 from goemo_eval.report.confusions import BoolArray, confusions, couples
 from goemo_eval.report.document import Block, Fold
 from goemo_eval.report.figures import plots_of
+from goemo_eval.report.rows import reference_cells
 from goemo_eval.report.tables import names
 from goemo_eval.report.text import escape, number, table
 from goemo_eval.results.decisions import unpack_decisions
@@ -24,7 +25,6 @@ EXAMPLE_LABELS, EXAMPLES = 3, 2  # the worst labels, and texts of each kind of e
 
 Kind = Literal["FN-heavy", "FP-heavy", "balanced"]
 Decided = tuple[BoolArray, BoolArray]
-_NAMES = ["model", "scheme", "precision"]
 
 
 def kind_of(score: LabelScore) -> Kind:
@@ -67,13 +67,13 @@ def error_analysis(
         return ["No cell was scored."]
     decided = {r.cell.id: unpack_decisions(r.decisions) for r in scored if r.decisions}
     blocks: list[Block] = [*_low(scored), *_confused(scored, decided), *_calibration(scored)]
-    blocks += [_cell(record, decided.get(record.cell.id), texts or {}) for record in scored]
-    return blocks
+    cells = [_cell(record, decided.get(record.cell.id), texts or {}) for record in scored]
+    return [*blocks, Fold("Label by label, for every cell", cells)]
 
 
 def _low(scored: Sequence[Record]) -> list[Block]:
-    rows = []
     total: Counter[Kind] = Counter()
+    rows = {}
     for record in scored:
         assert record.scores is not None
         low = low_labels(record.scores.test)
@@ -84,15 +84,15 @@ def _low(scored: Sequence[Record]) -> list[Block]:
             for s in sorted(record.scores.test.per_label, key=lambda s: (s.f1, s.label))[:3]
         )
         counts = [str(kinds[kind]) for kind in ("FN-heavy", "FP-heavy", "balanced")]
-        rows.append([*_row_names(record), worst, str(len(low)), *counts])
-    headers = [*_NAMES, "worst three: F1 (support, kind)", f"F1 < {LOW_F1}"]
+        rows[record.cell.id] = [worst, str(len(low)), *counts]
+    headers = ["worst three: F1 (support, kind)", f"F1 < {LOW_F1}"]
     blocks: list[Block] = [
         (
             f"A label is low when its test F1 is below {LOW_F1}; FN-heavy when it is missed more than "
             f"{SKEW} times as often as it is wrongly given, FP-heavy the other way round. The study "
             "states neither rule."
         ),
-        table([*headers, "FN-heavy", "FP-heavy", "balanced"], rows, words=4),
+        *_by_cell([*headers, "FN-heavy", "FP-heavy", "balanced"], rows, scored),
     ]
     if count := total.total():
         blocks.append(
@@ -103,17 +103,16 @@ def _low(scored: Sequence[Record]) -> list[Block]:
 
 
 def _confused(scored: Sequence[Record], decided: Mapping[str, Decided]) -> list[Block]:
-    rows = [
-        [
-            *_row_names(record),
+    rows = {
+        record.cell.id: [
             ", ".join(
-                f"{escape(c.missed)} → {escape(c.given)} {c.count}"
+                f"{escape(c.missed)} → {escape(c.given)} {c.texts}"
                 for c in confusions(*decided[record.cell.id], record.labels, most=5)
-            ),
+            )
         ]
         for record in scored
         if record.cell.id in decided
-    ]
+    }
     if not rows:
         return []
     return [
@@ -122,12 +121,12 @@ def _confused(scored: Sequence[Record], decided: Mapping[str, Decided]) -> list[
             "The label that a text has and that was missed → the one that was given instead, and in how many "
             "texts; where a text may have several labels, every missed one is paired with every wrong one."
         ),
-        table([*_NAMES, "most often"], rows, words=4),
+        *_by_cell(["most often"], rows, scored),
     ]
 
 
 def _calibration(scored: Sequence[Record]) -> list[Block]:
-    rows = []
+    rows = {}
     for record in scored:
         if record.calibration is None:
             continue
@@ -135,7 +134,7 @@ def _calibration(scored: Sequence[Record]) -> list[Block]:
             zip(record.calibration.ece_per_label, record.labels, strict=False), reverse=True
         )
         worst = ", ".join(f"{escape(label)} {number(ece)}" for ece, label in by_label[:3])
-        rows.append([*_row_names(record), worst, number(record.calibration.ece)])
+        rows[record.cell.id] = [worst, number(record.calibration.ece)]
     if not rows:
         return []
     return [
@@ -145,7 +144,7 @@ def _calibration(scored: Sequence[Record]) -> list[Block]:
             "true, in 15 bins of the test split. Over every text and label under multi-label schemes, "
             "over the predicted label's probability under the others; per label over its own probabilities."
         ),
-        table([*_NAMES, "worst three labels", "ECE"], rows, words=4),
+        *_by_cell(["worst three labels", "ECE"], rows, scored),
         *(
             picture
             for name in ("reliability", "thresholds")
@@ -177,11 +176,11 @@ def _cell(record: Record, decided: Decided | None, texts: Mapping[str, Sequence[
     body: list[Block] = [table(headers, rows)]
     if decided:
         found = confusions(*decided, record.labels, most=10)
-        pairs = [[escape(c.missed), escape(c.given), str(c.count), str(c.of)] for c in found]
+        pairs = [[escape(c.missed), escape(c.given), str(c.texts), str(c.of)] for c in found]
         body.append(table(["missed", "given instead", "texts", "of all missed"], pairs, words=2))
         if record.kind == "multilabel":
             both = couples(*decided, record.labels, most=10)
-            together = [[escape(" + ".join(c.labels)), str(c.count), str(c.found)] for c in both]
+            together = [[escape(" + ".join(c.labels)), str(c.texts), str(c.found)] for c in both]
             body.append(table(["together in", "texts", "both found"], together))
         if record.cell.scheme in texts:
             body += _examples(record, decided, texts[record.cell.scheme])
@@ -191,13 +190,14 @@ def _cell(record: Record, decided: Decided | None, texts: Mapping[str, Sequence[
 def _examples(record: Record, decided: Decided, texts: Sequence[str]) -> list[Block]:
     """Return texts of the worst labels that were missed or wrongly given, the first of the split."""
     assert record.scores is not None
+    per_label = record.scores.test.per_label
     truth, guess = decided
     if len(texts) != len(truth):
         raise RecordError(
             f"{record.cell.id}: {len(truth)} texts were scored, but {len(texts)} came: pass the same data"
         )
     lines = []
-    worst = sorted(range(len(record.labels)), key=lambda k: record.scores.test.per_label[k].f1)
+    worst = sorted(range(len(record.labels)), key=lambda k: per_label[k].f1)
     for k in worst[:EXAMPLE_LABELS]:
         for what, where in (
             ("missed", truth[:, k] & ~guess[:, k]),
@@ -215,5 +215,19 @@ def _examples(record: Record, decided: Decided, texts: Sequence[str]) -> list[Bl
     return ["Texts of the worst labels, as they stand in the data:", "\n".join(lines)]
 
 
-def _row_names(record: Record) -> list[str]:
-    return [*names(record), record.cell.precision.upper()]
+def _by_cell(
+    headers: Sequence[str], rows: Mapping[str, Sequence[str]], scored: Sequence[Record]
+) -> list[Block]:
+    """Return a table of the reference engine's FP32 cells, and the other cells' folded below it."""
+    first = {record.cell.id for record in reference_cells(scored)} & rows.keys() or rows.keys()
+    shown: list[list[str]] = []
+    rest: list[list[str]] = []
+    for record in scored:
+        if row := rows.get(record.cell.id):
+            named = [*names(record), record.cell.precision.upper(), *row]
+            (shown if record.cell.id in first else rest).append(named)
+    headers = ["model", "scheme", "precision", *headers]
+    blocks: list[Block] = [table(headers, shown, words=4)]
+    if rest:
+        blocks.append(Fold(f"The other {len(rest)} cells", [table(headers, rest, words=4)]))
+    return blocks

@@ -27,7 +27,7 @@ class Plot(NamedTuple):
     draw: Callable[[Figure, Sequence[Record], Study, Intervals], None]
 
 
-_BARS = "Bars and lines across points are 95 % intervals over the test split's texts."
+_BARS = "Vertical lines are 95 % intervals over the test split's texts."
 
 PLOTS = {
     "figure1": Plot(

@@ -11,6 +11,7 @@ import hashlib
 import html
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from itertools import pairwise
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -82,7 +83,7 @@ class _Page:
                 f"<figcaption><b>{title}.</b> {alt}</figcaption></figure>"
             )
         tokens = self._markdown.parse(block)
-        for opening, inline in zip(tokens, tokens[1:], strict=False):
+        for opening, inline in pairwise(tokens):
             if opening.type == "heading_open" and opening.tag == "h2":
                 name = f"s{len(self.headings) + 1}"
                 opening.attrSet("id", name)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from goemo_eval.errors import RecordError, ScoreError
+import numpy as np
+
 from goemo_eval.measure.statistics import Interval, paired_bootstrap, score_interval
 from goemo_eval.report.tables import pairs
 from goemo_eval.results.decisions import unpack_decisions
@@ -33,18 +34,25 @@ def resample(records: Sequence[Record]) -> Intervals:
     RecordError
         If a record's decisions are damaged.
     """
-    decided = {
-        r.cell.id: unpack_decisions(r.decisions) for r in records if r.scores and r.decisions
-    }
-    scores, int8 = {}, {}
-    try:
-        for cell, (truth, guess) in decided.items():
-            scores[cell] = score_interval(truth, guess, n_resamples=_RESAMPLES)
-        for fp32, other in pairs(records):
-            if fp32.cell.id in decided and other.cell.id in decided:
-                truth, before = decided[fp32.cell.id]
-                after = decided[other.cell.id][1]
-                int8[other.cell.id] = paired_bootstrap(truth, before, after, n_resamples=_RESAMPLES)
-    except ScoreError as error:
-        raise RecordError(f"decisions of two cells do not fit one another: {error}") from None
+    scored = [r for r in records if r.scores and r.decisions]
+    scores = {}
+    for record in scored:
+        assert record.decisions is not None
+        truth, guess = unpack_decisions(record.decisions)
+        scores[record.cell.id] = score_interval(truth, guess, n_resamples=_RESAMPLES)
+    int8 = {i.cell.id: change for f, i in pairs(scored) if (change := difference(f, i))}
     return Intervals(scores, int8)
+
+
+def difference(baseline: Record, candidate: Record) -> Interval | None:
+    """Return the interval of the candidate's test Macro-F1 minus the baseline's.
+
+    None where either keeps no decisions, or they are not of the same texts.
+    """
+    if baseline.decisions is None or candidate.decisions is None:
+        return None
+    truth, before = unpack_decisions(baseline.decisions)
+    same_truth, after = unpack_decisions(candidate.decisions)
+    if not np.array_equal(truth, same_truth):
+        return None
+    return paired_bootstrap(truth, before, after, n_resamples=_RESAMPLES)

@@ -53,7 +53,7 @@ def write_report(
     """
     if not records:
         raise RecordError("no records to report on: run pytest bench first")
-    records = sorted(records, key=lambda r: r.cell.id)
+    records = sorted(records, key=_order)
     out, study = Path(out), load_study()
     intervals = resample(records)
     blocks = page(records, study, intervals, title=title or TITLE, command=command, texts=texts)
@@ -72,3 +72,10 @@ def write_report(
     except OSError as error:
         raise RecordError(f"{out}: cannot write the report there ({error.strerror})") from None
     return out / "report.md"
+
+
+def _order(record: Record) -> tuple[str, str, int, bool, str, str]:
+    """Sort by the words of the cell's id, but torch, the reference, before the other engines."""
+    cell = record.cell
+    engine = (cell.engine != "torch", cell.engine)
+    return cell.encoder, cell.scheme, cell.seed, *engine, cell.precision

@@ -130,8 +130,11 @@ def macro_f1(figure: Figure, records: Sequence[Record], study: Study, intervals:
     models, colours = _models(shown), scheme_colours(records)
     width = 0.8 / max(len(colours), 1)
     for record in shown:
-        x = models.index(model_name(record.cell))
-        x = x + (list(colours).index(record.cell.scheme) + 0.5) * width - 0.4
+        x = (
+            models.index(model_name(record.cell))
+            + (list(colours).index(record.cell.scheme) + 0.5) * width
+            - 0.4
+        )
         if record.scores:
             f1, interval = record.scores.test.macro_f1, intervals.scores.get(record.cell.id)
             colour, upright = colours[record.cell.scheme], len(models) * len(colours) > 12

@@ -9,7 +9,7 @@ from goemo_eval.errors import RecordError
 from goemo_eval.report.advice import advice
 from goemo_eval.report.document import Block, Fold
 from goemo_eval.report.figures import plots_of
-from goemo_eval.report.intervals import Intervals
+from goemo_eval.report.intervals import Intervals, difference
 from goemo_eval.report.tables import pairs
 from goemo_eval.report.text import DASH, escape, number, spread, table
 from goemo_eval.results.recommend import Recommendation, recommend
@@ -24,8 +24,7 @@ def summary(records: Sequence[Record], intervals: Intervals) -> list[Block]:
     except RecordError as error:
         blocks.append(f"No recommendation: {escape(str(error))}.")
         found = []
-    for recommendation in found:
-        blocks += _deploy(recommendation, intervals)
+    blocks += [_deploy(records, recommendation, intervals) for recommendation in found]
     if found:
         blocks.append(_numbers(records, found, intervals))
     if unscored := _not_scored(records):
@@ -36,16 +35,33 @@ def summary(records: Sequence[Record], intervals: Intervals) -> list[Block]:
     return [*blocks, pareto] if pareto else blocks
 
 
-def _deploy(found: Recommendation, intervals: Intervals) -> list[Block]:
-    if found.chosen is None:  # unlimited, so never: some scored cell always fits
-        return []
-    answer, price, *_ = advice(found)
-    certain = intervals.scores.get(found.chosen)
+def _deploy(records: Sequence[Record], found: Recommendation, intervals: Intervals) -> str:
+    by_id = {record.cell.id: record for record in records}
+    # Nothing was asked, so some scored cell fits, unless all latencies are missing.
+    if found.chosen is None or found.best is None:
+        return f"**{escape(found.scheme)}**: no cell could be judged."
+    chosen, best = found.option(found.chosen), found.option(found.best)
+    certain = intervals.scores.get(chosen.cell)
     between = f" (95 % interval {spread(certain.low, certain.high)})" if certain else ""
-    head, colon, rest = answer.partition(":")
-    return [
-        f"**{escape(found.scheme)}**: deploy **{escape(head)}**{colon}{escape(rest)}{between} {escape(price)}"
-    ]
+    batch = by_id[chosen.cell].latency
+    cost = ""
+    if chosen.p95_ms is not None:
+        cost = f", {chosen.p95_ms:.1f} ms per batch of {batch['real'].batch_size} (p95)"
+    text = (
+        f"**{escape(found.scheme)}**: deploy **{escape(chosen.cell)}**, test Macro-F1 "
+        f"{chosen.macro_f1:.3f}{between}{cost}, {chosen.size_mb:.1f} MB. "
+    )
+    if best.cell == chosen.cell:
+        return f"{text}No cell scores higher."
+    change = difference(by_id[best.cell], by_id[chosen.cell])
+    noise = f" ({change.low:+.3f} to {change.high:+.3f})" if change else ""
+    text += (
+        f"Against the best, {escape(best.cell)} ({best.macro_f1:.3f}), that is "
+        f"{chosen.macro_f1 - best.macro_f1:+.3f}{noise}; a loss of {found.max_loss:g} is allowed for a cheaper cell."
+    )
+    if found.ranked_by == "size_mb":
+        text += " Latencies are missing or of different machines, so cheaper means smaller."
+    return text
 
 
 def _numbers(
@@ -70,7 +86,7 @@ def _numbers(
             ]
         )
     headers = ["scheme", "best cell", "test Macro-F1", "95 % interval"]
-    headers += ["INT8 speed over FP32", "INT8 loss of Macro-F1"]
+    headers += ["INT8 speed over its FP32, median (range)", "INT8 loss of Macro-F1, median (range)"]
     return table(headers, rows, words=2)
 
 
@@ -99,7 +115,7 @@ def _not_scored(records: Sequence[Record]) -> str:
 
 def _behind(found: Recommendation) -> list[Block]:
     """Return, folded, what would change the answer, and the front."""
-    changes = [f"- {escape(line)}" for line in advice(found)[2:]]
+    changes = [f"- {escape(line)}" for line in advice(found)[2:] if line.startswith("With")]
     rows = [
         [
             escape(o.cell),
@@ -112,10 +128,8 @@ def _behind(found: Recommendation) -> list[Block]:
         if o.on_front
     ]
     headers = ["cell", "test Macro-F1", "p95 (ms per batch)", "size (MB)", "peak RSS (MB)"]
-    body: list[Block] = []
-    if changes:
-        body.append("\n".join(changes))
-    body += [
+    body: list[Block] = [
+        "\n".join(changes),
         (
             "`goemo-eval recommend records.json` asks again under limits of your own. No cell beats one of "
             "these in everything:"

@@ -115,9 +115,10 @@ def recommend(
     if not asked:
         known = ", ".join(sorted({r.cell.scheme for r in records}))
         raise RecordError(f"--scheme {scheme}: no such scheme in the records: they have {known}")
-    found = []
-    for name in sorted({r.cell.scheme for r in asked if r.scores}):
-        found.append(_recommend([r for r in asked if r.cell.scheme == name], limits, max_loss))
+    found = [
+        _recommend([r for r in asked if r.cell.scheme == name], limits, max_loss)
+        for name in sorted({r.cell.scheme for r in asked if r.scores})
+    ]
     if not found:
         raise RecordError("no cell was scored: there is nothing to recommend")
     return found
@@ -284,23 +285,25 @@ def _changes(
 
     fitting = [o for o in options if not _misses(o, limits)]
     losses = [best.macro_f1 - o.macro_f1 for o in fitting]
-    found = _nearest("max_loss", losses, best.macro_f1 - now.macro_f1, max_loss, answer, now.cell)
+    found = _nearest(
+        "max_loss", losses, answer, own=best.macro_f1 - now.macro_f1, limit=max_loss, now=now.cell
+    )
     for what, quantity in _QUANTITY.items():
         if what == "max_p95_ms" and not latency:
             continue
         values = [getattr(o, quantity) for o in options]
-        found += _nearest(
-            what, values, getattr(now, quantity), getattr(limits, what), answer, now.cell
-        )
+        own, limit = getattr(now, quantity), getattr(limits, what)
+        found += _nearest(what, values, answer, own=own, limit=limit, now=now.cell)
     return found
 
 
 def _nearest(
     what: str,
     values: Sequence[float],
+    answer: Callable[[str, float], str | None],
+    *,
     own: float,
     limit: float | None,
-    answer: Callable[[str, float], str | None],
     now: str,
 ) -> list[Change]:
     """Walk one limit away from where it stands, over the values that cells have, both ways."""

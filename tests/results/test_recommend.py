@@ -114,11 +114,11 @@ def test_against_brute_force(
     limits: tuple[int | None, int | None, int | None],
     loss: int,
 ) -> None:
+    def make(**fields: Any) -> Record:
+        return made.model_copy(update=fields)
+
     records = [
-        cell_record(
-            lambda **fields: made.model_copy(update=fields), f"c{i}", f1=f / 10, ms=ms, mb=mb
-        )
-        for i, (f, ms, mb) in enumerate(cells)
+        cell_record(make, f"c{i}", f1=f / 10, ms=ms, mb=mb) for i, (f, ms, mb) in enumerate(cells)
     ]
     most_ms, most_mb, least_f = limits
     asked = Limits(max_p95_ms=most_ms, max_mb=most_mb, min_macro_f1=least_f and least_f / 10)
