@@ -1,4 +1,4 @@
-"""The command line: ``goemo-eval train | evaluate | report | gate | doctor``.
+"""The command line: ``goemo-eval train | evaluate | report | recommend | gate | doctor``.
 
 Results go to stdout, progress to stderr. A user's mistake is one line on stderr and exit code 2.
 """
@@ -14,6 +14,7 @@ import typer
 from tabulate import tabulate
 from typer.exceptions import TyperException
 
+from goemo_eval import cli_report
 from goemo_eval.errors import (
     EXIT_BAD_INPUT,
     EXIT_PASS,
@@ -209,28 +210,8 @@ def evaluate(
     print(tabulate(rows, tablefmt="plain", disable_numparse=True))
 
 
-@app.command()
-def report(
-    records: Annotated[
-        Path,
-        typer.Argument(
-            metavar="BENCH.json|records.json", help="What pytest bench or a report wrote."
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where report.md, figures/ and records.json go.")
-    ],
-) -> None:
-    """Write the report of stored records: tables, figures, assessment and error analysis.
-
-    DIR gets report.md, the four figures as PNG and SVG, and records.json. Nothing is measured
-    again and neither torch nor a model is loaded; the same records give the same bytes. Each table
-    shows the published study's value beside the measured one.
-    """
-    from goemo_eval.report.render import write_report
-    from goemo_eval.results.records import read_records
-
-    print(write_report(read_records(records), out))
+app.command()(cli_report.report)
+app.command()(cli_report.recommend)
 
 
 @app.command()

@@ -25,6 +25,7 @@ from goemo_eval.engines.checkpoint import Checkpoint, read_checkpoint
 from goemo_eval.engines.cpu import isa_limit
 from goemo_eval.engines.registry import load_model
 from goemo_eval.errors import CheckpointError
+from goemo_eval.measure.calibration import calibrate, threshold_curves
 from goemo_eval.measure.environment import (
     Environment,
     available_threads,
@@ -46,7 +47,7 @@ from goemo_eval.measure.latency import (
 )
 from goemo_eval.measure.memory import peak_rss_bytes, reset_peak_rss
 from goemo_eval.measure.scoring import decide, fit_thresholds, score_logits
-from goemo_eval.measure.thresholds import STRATEGIES, Thresholds
+from goemo_eval.measure.thresholds import STRATEGIES, Thresholds, sigmoid, softmax
 from goemo_eval.models.encoders import find_weights, get_encoder
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.training import fine_tune, write_untrained
@@ -352,6 +353,7 @@ class Workbench:
                 "scores": both,
                 "scores_refitted": both if twin else None,
                 "decisions": decisions(None),
+                "calibration": calibrate(softmax(logits["test"]), task.targets["test"]),
             }
             return fields, logits
         own = {
@@ -375,6 +377,10 @@ class Workbench:
         fields = {
             "scores": scores(used),
             "decisions": decisions(used),
+            "calibration": calibrate(sigmoid(logits["test"]), task.targets["test"]),
+            "threshold_curves": threshold_curves(
+                sigmoid(logits["validation"]), task.targets["validation"]
+            ),
             "scores_refitted": by_strategy[fitted.strategy] if twin else None,
             "thresholds": ThresholdsEntry(
                 strategy=used.strategy,

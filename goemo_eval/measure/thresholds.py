@@ -48,6 +48,13 @@ def sigmoid(logits: npt.NDArray[Any]) -> FloatArray:
     return np.asarray(expit(np.asarray(logits, dtype=np.float64)))
 
 
+def softmax(logits: npt.NDArray[Any]) -> FloatArray:
+    """Return class probabilities of logits of shape (N, K), in float64, without overflow."""
+    from scipy.special import softmax as soft
+
+    return np.asarray(soft(np.asarray(logits, dtype=np.float64), axis=1)).clip(0, 1)
+
+
 def apply_thresholds(
     probabilities: npt.NDArray[Any], thresholds: Thresholds
 ) -> npt.NDArray[np.bool_]:

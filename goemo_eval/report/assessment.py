@@ -2,103 +2,161 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from goemo_eval.report.study import Study
+from goemo_eval.measure.statistics import Interval
+from goemo_eval.report.drawing import engines_in_order
+from goemo_eval.report.intervals import Intervals
+from goemo_eval.report.rows import reference_cells
 from goemo_eval.report.tables import pairs
-from goemo_eval.report.text import escape, model_name, number
+from goemo_eval.report.text import escape, model_name, number, spread
+from goemo_eval.results.recommend import one_machine
 from goemo_eval.results.records import Record
 
 
-def assessment(records: Sequence[Record], study: Study) -> list[str]:
+def assessment(records: Sequence[Record], intervals: Intervals) -> list[str]:
     """Return the assessment, one finding per line of markdown."""
     findings = [
-        *_best(records),
-        *_gain(records, study),
+        *_best(records, intervals),
+        *_gain(records),
         *_overfit_thresholds(records),
-        *_int8(records, study),
+        *_engines(records),
+        *_int8(records, intervals),
         *_fastest(records),
         *_budgets(records),
     ]
     return [f"- {finding}" for finding in findings]
 
 
-def _best(records: Sequence[Record]) -> list[str]:
+def _best(records: Sequence[Record], intervals: Intervals) -> list[str]:
+    """Say which cell is best on each split, and which others the test split cannot tell from it."""
     found = []
-    for scheme in dict.fromkeys(r.cell.scheme for r in records if r.scores):
+    for scheme in sorted({r.cell.scheme for r in records if r.scores}):
         cells = [r for r in records if r.scores and r.cell.scheme == scheme]
         parts = []
         for split in ("validation", "test"):
             best = max(cells, key=lambda r: getattr(r.scores, split).macro_f1)
             f1 = getattr(best.scores, split).macro_f1
-            parts.append(f"{split} {escape(best.cell.id)} ({number(f1)})")
+            part = f"{split} {escape(best.cell.id)} ({number(f1)}"
+            interval = intervals.scores.get(best.cell.id)
+            if split == "test" and interval:
+                part += f"; 95 % interval {spread(interval.low, interval.high)}"
+            parts.append(f"{part})")
         found.append(f"Best {escape(scheme)} Macro-F1 of {len(cells)} scored: {', '.join(parts)}.")
     return found
 
 
-def _gain(records: Sequence[Record], study: Study) -> list[str]:
+def _gain(records: Sequence[Record]) -> list[str]:
     test = {
         (model_name(r.cell), r.cell.scheme): r.scores.test.macro_f1
-        for r in records
-        if r.scores and r.cell.precision == "fp32"
+        for r in reference_cells(records)
+        if r.scores
     }
-    low, high = study.claims.simplified_gain
-    return [
-        f"{escape(model)}: simplified beats raw by {number(f1 - test[model, 'raw'], signed=True)} "
-        f"test Macro-F1 (the study: {low:+} to {high:+}). The two are different tasks: a label that "
-        "a text has beside its dominant one counts under raw only."
+    gains = [
+        (f1 - test[model, "raw"], model)
         for (model, scheme), f1 in test.items()
         if scheme == "simplified" and (model, "raw") in test
+    ]
+    if not gains:
+        return []
+    each = ", ".join(f"{escape(model)} {number(gain, signed=True)}" for gain, model in gains)
+    return [
+        f"Simplified minus raw, test Macro-F1 in FP32: {each}.",
+        "Raw and simplified are different tasks: a label beside the dominant one counts under raw only.",
     ]
 
 
 def _overfit_thresholds(records: Sequence[Record]) -> list[str]:
-    found = []
+    gaps = [
+        (r.scores.validation.macro_f1 - r.scores.test.macro_f1, r.cell.id, r.thresholds.strategy)
+        for r in reference_cells(records)
+        if r.scores and r.thresholds
+    ]
+    if not gaps:
+        return []
+    each = ", ".join(f"{escape(cell)} {number(gap, signed=True)}" for gap, cell, _ in gaps)
+    how = ", ".join(sorted({strategy for _, _, strategy in gaps}))
+    return [f"Thresholds ({how}) are fitted on validation. Validation minus test Macro-F1: {each}."]
+
+
+def _engines(records: Sequence[Record]) -> list[str]:
+    """Say how far an engine's FP32 scores are from the reference engine's."""
+    test = {
+        (r.cell.encoder, r.cell.scheme, r.cell.seed): r
+        for r in reference_cells(records)
+        if r.scores
+    }
+    gaps = []
     for record in records:
-        if record.thresholds is None or record.scores is None or record.cell.precision != "fp32":
+        reference = test.get((record.cell.encoder, record.cell.scheme, record.cell.seed))
+        if record.cell.precision != "fp32" or not (
+            reference and record.scores and reference.scores
+        ):
             continue
-        gap = record.scores.validation.macro_f1 - record.scores.test.macro_f1
-        found.append(
-            f"{escape(record.cell.id)}: {record.thresholds.strategy} thresholds, fitted on validation, "
-            f"lose {number(gap)} Macro-F1 from validation to test."
+        if record.cell.engine != reference.cell.engine:
+            gap = abs(record.scores.test.macro_f1 - reference.scores.test.macro_f1)
+            gaps.append((gap, record.cell.id, reference.cell.engine))
+    if not gaps:
+        return []
+    gap, cell, engine = max(gaps)
+    return [
+        (
+            f"In FP32 the engines agree with {escape(engine)} to within {number(gap, 4)} test Macro-F1 over "
+            f"{len(gaps)} cells (farthest: {escape(cell)}). Figures 1 and 3 show {escape(engine)}."
         )
-    return found
+    ]
 
 
-def _int8(records: Sequence[Record], study: Study) -> list[str]:
-    couples = pairs(records)
+def _int8(records: Sequence[Record], intervals: Intervals) -> list[str]:
+    """Say per engine what INT8 brings and costs, and which losses are beyond chance."""
     found = []
-    for fp32, int8 in couples:
-        if fp32.scores is None or int8.scores is None or int8.speedup is None:
-            continue
-        drop = fp32.scores.test.macro_f1 - int8.scores.test.macro_f1
-        text = f"{escape(int8.cell.id)} costs {number(drop)} test Macro-F1"
-        if int8.thresholds is not None and int8.scores_refitted is not None:
-            refitted = fp32.scores.test.macro_f1 - int8.scores_refitted.test.macro_f1
-            text += f" ({number(refitted)} with refitted thresholds)"
-        found.append(f"{text} and is {int8.speedup.ratio:.2f} times as fast as FP32.")
-    ratios = [int8.speedup.ratio for _, int8 in couples if int8.speedup]
-    if ratios:
-        low, high = study.claims.int8_speedup
-        found.append(
-            f"Over {len(ratios)} pairs INT8 is {min(ratios):.2f} to {max(ratios):.2f} times as fast "
-            f"(the study's text: {low:g} to {high:g}; its table: "
-            f"{min(c.speedup for c in study.cells):.2f} to {max(c.speedup for c in study.cells):.2f})."
-        )
+    couples = pairs(records)
+    for engine in engines_in_order(i.cell.engine for _, i in couples):
+        ours = [i for _, i in couples if i.cell.engine == engine]
+        parts = []
+        if ratios := [i.speedup.ratio for i in ours if i.speedup]:
+            speed = spread(min(ratios), max(ratios), 2)
+            parts.append(f"is {speed} times as fast as its FP32 ({len(ratios)} pairs)")
+        changes = {i.cell.id: c for i in ours if (c := intervals.int8.get(i.cell.id))}
+        if changes:
+            points = [c.point for c in changes.values()]
+            parts.append(
+                f"changes test Macro-F1 by {min(points):+.3f} to {max(points):+.3f} ({len(points)} pairs)"
+            )
+        if parts:
+            found.append(f"{escape(engine)} INT8 {' and '.join(parts)}.{_beyond_chance(changes)}")
     return found
+
+
+def _beyond_chance(changes: Mapping[str, Interval]) -> str:
+    if not changes:
+        return ""
+    sure = [
+        f"{escape(cell)} {c.point:+.3f} ({c.low:+.3f} to {c.high:+.3f})"
+        for cell, c in changes.items()
+        if c.high < 0
+    ]
+    if not sure:
+        return " No loss is beyond chance: every 95 % interval reaches zero."
+    return f" With a 95 % interval below zero, each taken alone: {', '.join(sure)}."
 
 
 def _fastest(records: Sequence[Record]) -> list[str]:
     timed = [r for r in records if "real" in r.latency]
-    if not timed:
-        return []
-    fast = min(timed, key=lambda r: r.latency["real"].p50_s)
     small = min(records, key=lambda r: r.size_bytes)
+    least = f"Smallest: {escape(small.cell.id)}, {small.size_bytes / 1e6:.1f} MB."
+    if not timed:
+        return [least]
+    if not one_machine(timed):
+        return [
+            f"Latencies come from different machines, threads or versions: none is ranked. {least}"
+        ]
+    fast = min(timed, key=lambda r: r.latency["real"].p50_s)
+    real = fast.latency["real"]
     return [
         (
-            f"Fastest: {escape(fast.cell.id)}, {fast.latency['real'].p50_s * 1e3:.1f} ms per batch of "
-            f"{fast.latency['real'].batch_size} (p50, real lengths, {fast.environment.threads} threads). "
-            f"Smallest: {escape(small.cell.id)}, {small.size_bytes / 1e6:.1f} MB."
+            f"Fastest: {escape(fast.cell.id)}, {real.p50_s * 1e3:.1f} ms per batch of {real.batch_size} (p50, "
+            f"real lengths, {fast.environment.threads} threads). {least}"
         )
     ]
 

@@ -27,22 +27,11 @@ class PublishedCell(Plain):
     speedup: float
 
 
-class Claims(Plain):
-    """What the study's text says of its results; ranges are (low, high)."""
-
-    simplified_gain: tuple[float, float]
-    int8_speedup: tuple[float, float]
-    int8_drop: tuple[float, float]
-    low_f1_fn_heavy: float
-    low_f1_fp_heavy: float
-
-
 class Study(Plain):
     """All of it."""
 
     source: str
     rows: dict[str, int]
-    claims: Claims
     cells: tuple[PublishedCell, ...]
 
     def cell(self, record: Record) -> PublishedCell | None:

@@ -33,6 +33,11 @@ def number(value: float | None, digits: int = 3, *, signed: bool = False) -> str
     return f"{value:{'+' if signed else ''}.{digits}f}"
 
 
+def spread(low: float, high: float, digits: int = 3) -> str:
+    """Return a range of two numbers."""
+    return f"{low:.{digits}f} to {high:.{digits}f}"
+
+
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> str:
     """Return a markdown table; its first `words` columns are words, the others numbers."""
     align = ["left"] * words + ["right"] * (len(headers) - words)

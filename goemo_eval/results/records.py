@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from goemo_eval.errors import RecordError
+from goemo_eval.measure.calibration import Calibration, ThresholdCurves
 from goemo_eval.measure.environment import Environment
 from goemo_eval.measure.latency import Latency, Seconds
 from goemo_eval.measure.metrics import Count, Scores, Unit
@@ -18,7 +19,8 @@ from goemo_eval.measure.plain import Plain
 from goemo_eval.results.decisions import Decisions
 
 # 1: first version.
-# 2: decisions (truth and predictions of the test split); speedups in place of the one speedup.
+# 2: decisions (truth and predictions of the test split); speedups in place of the one speedup;
+#    calibration and threshold curves; the file's provenance.
 SCHEMA_VERSION = 2
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
@@ -141,6 +143,10 @@ class Record(Plain):
     budgets: tuple[BudgetCheck, ...] = ()
     decisions: Decisions | None = None
     """Truth and predictions of the test split (scored cells)."""
+    calibration: Calibration | None = None
+    """Of the test split's probabilities (scored cells)."""
+    threshold_curves: ThresholdCurves | None = None
+    """F1 along the threshold on the validation split (scored cells of multilabel schemes)."""
 
     def speedup_over(self, reference: Cell) -> Speedup | None:
         """Return how much faster this cell is than another, where the two were timed in turns."""
@@ -152,10 +158,21 @@ class Record(Plain):
         return self.speedup_over(self.cell.at("fp32"))
 
 
-def dump_records(records: Iterable[Record]) -> str:
+class Provenance(Plain):
+    """What a file of records says of itself; reports made of it say the same."""
+
+    title: str | None = None
+    command: str | None = None
+    """The command that made the records."""
+
+
+def dump_records(records: Iterable[Record], provenance: Provenance | None = None) -> str:
     """Return records as the text of a ``records.json``, sorted by cell id."""
     entries = [r.model_dump(mode="json") for r in sorted(records, key=lambda r: r.cell.id)]
-    content = {"schema_version": SCHEMA_VERSION, "records": entries}
+    content: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+    if provenance:
+        content["provenance"] = provenance.model_dump(mode="json")
+    content["records"] = entries
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
@@ -177,12 +194,7 @@ def read_records(path: str | Path) -> list[Record]:
         If the file is missing, is neither form, is of a newer schema, or a record is malformed.
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_nan)
-    except OSError as error:
-        raise RecordError(f"{path}: cannot read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: not JSON ({error})") from None
+    content = _read_json(path)
     records = {}
     for where, entry in _entries(content, path):
         try:
@@ -197,6 +209,32 @@ def read_records(path: str | Path) -> list[Record]:
             f"{path}: holds no goemo records: run pytest bench --benchmark-json={path.name}"
         )
     return [records[cell] for cell in sorted(records)]
+
+
+def read_provenance(path: str | Path) -> Provenance:
+    """Read what a file of records says of itself; of pytest-benchmark's JSON, nothing.
+
+    Raises
+    ------
+    RecordError
+        If the file is missing, no JSON, or its provenance is malformed.
+    """
+    path = Path(path)
+    content = _read_json(path)
+    entry = content.get("provenance") if isinstance(content, dict) else None
+    try:
+        return Provenance.model_validate(entry or {})
+    except ValidationError as error:
+        raise RecordError(f"{path}: provenance: {error.errors()[0]['msg']}") from None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_nan)
+    except OSError as error:
+        raise RecordError(f"{path}: cannot read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: not JSON ({error})") from None
 
 
 def _no_nan(constant: str) -> float:

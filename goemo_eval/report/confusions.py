@@ -1,0 +1,79 @@
+"""Which labels are taken for which, and which go together, counted in a record's decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+class Confusion(NamedTuple):
+    """Texts in which one label was missed and another wrongly given."""
+
+    missed: str
+    given: str
+    texts: int
+    of: int
+    """All texts in which the first was missed."""
+
+
+class Couple(NamedTuple):
+    """Two labels that texts have together."""
+
+    labels: tuple[str, str]
+    texts: int
+    found: int
+    """Texts in which both were given."""
+
+
+def confusions(
+    truth: BoolArray, guess: BoolArray, labels: Sequence[str], *, most: int
+) -> list[Confusion]:
+    """Return the pairs of labels that are confused most often.
+
+    Parameters
+    ----------
+    truth, guess : ndarray of bool, shape (N, K)
+        Of one label per text this is the confusion matrix without its diagonal.
+    labels : sequence of str, length K
+    most : int
+        How many at most.
+
+    Examples
+    --------
+    >>> truth = np.array([[True, False], [True, False], [False, True]])
+    >>> guess = np.array([[False, True], [True, False], [False, True]])
+    >>> confusions(truth, guess, ["joy", "love"], most=3)
+    [Confusion(missed='joy', given='love', texts=1, of=1)]
+    """
+    missed, wrong = truth & ~guess, guess & ~truth
+    counts = missed.T.astype(np.int64) @ wrong.astype(np.int64)
+    misses = missed.sum(axis=0)
+    return [
+        Confusion(labels[a], labels[b], int(counts[a, b]), int(misses[a]))
+        for a, b in _largest(counts, most)
+    ]
+
+
+def couples(
+    truth: BoolArray, guess: BoolArray, labels: Sequence[str], *, most: int
+) -> list[Couple]:
+    """Return the pairs of labels that texts have together most often, and how often both were found."""
+    t = truth.astype(np.int64)
+    both = truth & guess
+    counts, found = np.triu(t.T @ t, 1), both.T.astype(np.int64) @ both.astype(np.int64)
+    return [
+        Couple((labels[a], labels[b]), int(counts[a, b]), int(found[a, b]))
+        for a, b in _largest(counts, most)
+    ]
+
+
+def _largest(counts: npt.NDArray[np.int64], most: int) -> list[tuple[int, int]]:
+    """Return the places of the largest counts above zero, ties by place."""
+    order = np.argsort(-counts, axis=None, kind="stable")[:most]
+    places = (divmod(int(i), counts.shape[1]) for i in order)
+    return [(a, b) for a, b in places if counts[a, b]]
