@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from goemo_eval.errors import GoemoError as GoemoError
     from goemo_eval.measure.metrics import Scores as Scores
     from goemo_eval.measure.metrics import score_predictions as score_predictions
+    from goemo_eval.measure.statistics import Interval as Interval
+    from goemo_eval.measure.statistics import paired_bootstrap as paired_bootstrap
+    from goemo_eval.measure.statistics import score_interval as score_interval
     from goemo_eval.measure.thresholds import Thresholds as Thresholds
     from goemo_eval.measure.thresholds import apply_thresholds as apply_thresholds
     from goemo_eval.measure.thresholds import search_thresholds as search_thresholds
@@ -32,6 +35,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Classifier": "engines.base",
     "GoemoError": "errors",
+    "Interval": "measure.statistics",
     "Record": "results.records",
     "Scheme": "data.schemes",
     "Scores": "measure.metrics",
@@ -43,7 +47,9 @@ _HOME = {
     "get_scheme": "data.schemes",
     "load_classifier": "engines.registry",
     "load_split": "data.sources",
+    "paired_bootstrap": "measure.statistics",
     "read_records": "results.records",
+    "score_interval": "measure.statistics",
     "score_predictions": "measure.metrics",
     "search_thresholds": "measure.thresholds",
 }

@@ -77,8 +77,8 @@ def score_predictions(
         precision_recall_fscore_support,
     )
 
-    truth = _indicator(targets, "targets", len(labels))
-    guess = _indicator(predictions, "predictions", len(labels))
+    truth = indicator(targets, "targets", len(labels))
+    guess = indicator(predictions, "predictions", len(labels))
     if truth.shape != guess.shape:
         raise ScoreError(
             f"targets have shape {truth.shape}, predictions {guess.shape}: pass equal rows"
@@ -108,7 +108,14 @@ def score_predictions(
     )
 
 
-def _indicator(values: npt.NDArray[Any], name: str, n_labels: int) -> npt.NDArray[np.bool_]:
+def indicator(values: npt.NDArray[Any], name: str, n_labels: int) -> npt.NDArray[np.bool_]:
+    """Return decisions as booleans of shape (N, K), from these or from class ids of shape (N,).
+
+    Raises
+    ------
+    ScoreError
+        If they are neither; `name` says in the message what they are.
+    """
     values = np.asarray(values)
     if (
         values.ndim == 2
