@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from goemo_eval.measure.thresholds import Thresholds as Thresholds
     from goemo_eval.measure.thresholds import apply_thresholds as apply_thresholds
     from goemo_eval.measure.thresholds import search_thresholds as search_thresholds
-    from goemo_eval.results.gate import Verdict as Verdict
     from goemo_eval.results.gate import gate as gate
     from goemo_eval.results.records import Record as Record
     from goemo_eval.results.records import read_records as read_records
+    from goemo_eval.results.verdict import Verdict as Verdict
 
 __version__ = "0.1.0"
 
@@ -41,7 +41,7 @@ _HOME = {
     "Scores": "measure.metrics",
     "Split": "data.splits",
     "Thresholds": "measure.thresholds",
-    "Verdict": "results.gate",
+    "Verdict": "results.verdict",
     "apply_thresholds": "measure.thresholds",
     "gate": "results.gate",
     "get_scheme": "data.schemes",

@@ -1,4 +1,4 @@
-"""The command line: ``goemo-eval train | evaluate | report | recommend | gate | doctor``.
+"""The command line: ``goemo-eval train | evaluate | report | recommend | gate | baseline | doctor``.
 
 Results go to stdout, progress to stderr. A user's mistake is one line on stderr and exit code 2.
 """
@@ -15,10 +15,10 @@ from tabulate import tabulate
 from typer.exceptions import TyperException
 
 from goemo_eval import cli_report
+from goemo_eval.cli_gate import baseline_app, gate
 from goemo_eval.errors import (
     EXIT_BAD_INPUT,
     EXIT_PASS,
-    EXIT_REGRESSION,
     CheckpointError,
     GoemoError,
 )
@@ -214,48 +214,8 @@ app.command()(cli_report.report)
 app.command()(cli_report.recommend)
 
 
-@app.command()
-def gate(
-    baseline: Annotated[
-        Path, typer.Option(metavar="FILE", help="Records of the state to compare with.")
-    ],
-    candidate: Annotated[Path, typer.Option(metavar="FILE", help="Records of the state to judge.")],
-    max_drop: Annotated[
-        float, typer.Option(help="Largest allowed drop of test Macro-F1 per cell.")
-    ] = 0.01,
-    as_json: JsonOption = False,
-) -> None:
-    """Fail when a cell's test Macro-F1 dropped: exit 0 pass, 1 regression, 2 not comparable.
-
-    Every scored cell of the baseline is compared with the same cell of the candidate, on the
-    same test split, scheme and label order; the drop is a difference of points.
-    """
-    from goemo_eval.results.gate import gate as judge
-    from goemo_eval.results.records import read_records
-
-    verdict = judge(read_records(baseline), read_records(candidate), max_drop=max_drop)
-    if as_json:
-        print(verdict.model_dump_json(indent=2))
-    else:
-        rows = [
-            (
-                c.cell,
-                f"{c.baseline:.4f}",
-                f"{c.candidate:.4f}",
-                f"{-c.drop:+.4f}",
-                "pass" if c.passed else "REGRESSION",
-            )
-            for c in verdict.cells
-        ]
-        print(
-            tabulate(
-                rows, ("cell", "baseline", "candidate", "change", "verdict"), disable_numparse=True
-            )
-        )
-        for cell in verdict.only_in_candidate:
-            print(f"no baseline, not judged: {cell}")
-        print(f"{verdict.status}: allowed drop {max_drop:g} Macro-F1")
-    raise typer.Exit(EXIT_PASS if verdict.status == "pass" else EXIT_REGRESSION)
+app.command()(gate)
+app.add_typer(baseline_app, name="baseline")
 
 
 @app.command()

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 EXIT_PASS = 0
 EXIT_REGRESSION = 1
 EXIT_BAD_INPUT = 2
+EXIT_INCONCLUSIVE = 3
 
 
 class GoemoError(ValueError):

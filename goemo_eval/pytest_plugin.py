@@ -28,8 +28,10 @@ from goemo_eval.measure.environment import available_threads
 from goemo_eval.measure.latency import latency_batches, rounds_within, summarize_times, time_forward
 from goemo_eval.models.recipes import load_recipe
 from goemo_eval.results.budgets import check_budget, load_budget
-from goemo_eval.results.records import BudgetCheck, Cell, Record
+from goemo_eval.results.gate import gate
+from goemo_eval.results.records import BudgetCheck, Cell, Record, read_records
 from goemo_eval.results.store import default_store
+from goemo_eval.results.verdict import CellVerdict
 
 LATENCY_BUDGETS = {"real": "max_real_p50_s", "padded128": "max_padded128_p50_s"}
 
@@ -104,6 +106,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="budgets to assert (default: bench/budgets.toml)",
     )
+    add(
+        "--gate",
+        type=Path,
+        metavar="BASELINE",
+        help="also judge every scored cell against this baseline, as goemo-eval gate does",
+    )
+    add("--max-drop", type=float, default=0.01, help="Macro-F1 that a gated cell may lose")
+    add("--alpha", type=float, default=0.05, help="false alarms of the gate, per cell")
 
 
 class Bench:
@@ -146,6 +156,10 @@ class Bench:
         )
         self.reports: Path = option("--reports") or Path("reports") / self.profile_name
         self.budgets: Path = option("--budgets") or config.rootpath / "bench/budgets.toml"
+        gate_file: Path | None = option("--gate")
+        self.baseline = {r.cell.id: r for r in read_records(gate_file)} if gate_file else {}
+        self.max_drop: float = option("--max-drop")
+        self.alpha: float = option("--alpha")
         self.records: dict[str, Record] = {}
         self._config = config
 
@@ -201,6 +215,14 @@ class Bench:
             if not check.passed
             and (check.name in wanted if wanted else check.name not in LATENCY_BUDGETS.values())
         ]
+
+    def gate(self, cell: Cell) -> CellVerdict | None:
+        """Judge a cell against the baseline of ``--gate``; None where that has no score of it."""
+        old = self.baseline.get(cell.id)
+        if old is None or old.scores is None:
+            return None
+        new = self.measure(cell)
+        return gate([old], [new], max_drop=self.max_drop, alpha=self.alpha).cells[0]
 
     def _judge(self, cell: Cell) -> None:
         budget = load_budget(self.budgets, self.profile_name, cell.id)

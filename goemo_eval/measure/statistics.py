@@ -9,8 +9,9 @@ of positives varies from resample to resample, as it would from test split to te
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +24,10 @@ from goemo_eval.measure.plain import Plain
 Method = Literal["studentized", "percentile", "bca"]
 METRICS = ("macro_f1", "micro_f1", "weighted_f1")
 Floats = npt.NDArray[np.floating[Any]]
+Bools = npt.NDArray[np.bool_]
 
 _CHUNK = 256  # resamples at a time: their weights stay in the processor's cache
+_TIE = 1e-9  # scores that differ by less are equal but for their last bits
 
 
 class Interval(Plain):
@@ -41,11 +44,80 @@ class Interval(Plain):
     seed: int
 
 
-class SwapTest(NamedTuple):
-    """One-sided p-values: how often chance alone makes the candidate look that much worse."""
+@dataclass(frozen=True, eq=False)
+class Resamples:
+    """A metric's value, and its values on resampled texts.
 
-    macro_f1: float
-    per_label: npt.NDArray[np.float64]
+    Attributes
+    ----------
+    point : float
+    standard_error : float
+    values, errors : ndarray of float, shape (B,)
+        Each resample's value and its own standard error.
+    acceleration : float
+        How the standard error grows with the value, by leaving out one text at a time.
+    floor : float
+        Least value that is possible: 0, or -1 for a difference.
+    seed : int
+    """
+
+    point: float
+    standard_error: float
+    values: Floats
+    errors: Floats
+    acceleration: float
+    floor: float
+    seed: int
+
+    def interval(self, *, confidence: float = 0.95, method: Method = "studentized") -> Interval:
+        """Return the interval of one method; see `paired_bootstrap`.
+
+        Raises
+        ------
+        ScoreError
+            If an option is out of range.
+        """
+        if not 0 < confidence < 1:
+            raise ScoreError(f"confidence must lie between 0 and 1: got {confidence}")
+        if method not in get_args(Method):
+            raise ScoreError(unknown_name("method", method, get_args(Method)))
+        if method == "studentized":
+            width = self._width(confidence)
+            low, high = self.point - width, self.point + width
+        else:
+            tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
+            low, high = np.quantile(self.values, self._bca(tails) if method == "bca" else tails)
+        return Interval(
+            point=self.point,
+            low=max(float(low), self.floor),
+            high=min(float(high), 1.0),
+            confidence=confidence,
+            standard_error=self.standard_error,
+            method=method,
+            n_resamples=len(self.values),
+            seed=self.seed,
+        )
+
+    def _width(self, confidence: float) -> float:
+        """Return half the width of the symmetric bootstrap-t interval."""
+        if not self.standard_error:
+            return 0.0
+        away = np.abs(self.values - self.point)
+        # A resample without any spread says nothing, or that no width is wide enough.
+        unknown = np.where(away > _TIE, np.inf, 0.0)
+        ratios = np.divide(away, self.errors, out=unknown, where=self.errors > 0)
+        # "higher": the next one is at least as wide, and infinity stays itself.
+        return float(np.quantile(ratios, confidence, method="higher")) * self.standard_error
+
+    def _bca(self, tails: Floats) -> Floats:
+        """Return the quantiles that bias and acceleration call for."""
+        from scipy.special import ndtr, ndtri
+
+        below = (self.values < self.point).mean() / 2 + (self.values <= self.point).mean() / 2
+        if not 0 < below < 1:  # no quantile could say how far off the point is
+            return tails
+        z = ndtri(below) + ndtri(tails)
+        return np.asarray(ndtr(ndtri(below) + z / (1 - self.acceleration * z)))
 
 
 def paired_bootstrap(
@@ -108,16 +180,15 @@ def paired_bootstrap(
     >>> f"{interval.point:.2f} from {interval.low:.2f} to {interval.high:.2f}"
     '-0.27 from -0.31 to -0.23'
     """
-    return _bootstrap(
+    drawn = resample(
         targets,
         (baseline, candidate),
         metric=metric,
         n_resamples=n_resamples,
-        confidence=confidence,
-        method=method,
         seed=seed,
         n_labels=n_labels,
     )
+    return drawn.interval(confidence=confidence, method=method)
 
 
 def score_interval(
@@ -141,181 +212,73 @@ def score_interval(
     ScoreError
         If the arrays do not fit one another or an option is out of range.
     """
-    return _bootstrap(
+    drawn = resample(
         targets,
         (predictions,),
         metric=metric,
         n_resamples=n_resamples,
-        confidence=confidence,
-        method=method,
         seed=seed,
         n_labels=n_labels,
     )
+    return drawn.interval(confidence=confidence, method=method)
 
 
-def swap_test(
+def resample(
     targets: npt.NDArray[Any],
-    baseline: npt.NDArray[Any],
-    candidate: npt.NDArray[Any],
+    predictions: Sequence[npt.NDArray[Any]],
     *,
-    n_swaps: int = 10_000,
+    metric: str | int = "macro_f1",
+    n_resamples: int = 10_000,
     seed: int = 0,
     n_labels: int | None = None,
-) -> SwapTest:
-    """Test by permutation whether the candidate is worse, overall and for each label.
-
-    If nothing had changed, baseline and candidate could change places on any text. Each round
-    swaps them on about half of the texts and asks whether the drop is at least as large as the
-    one measured. The test is exact for a drop of zero, however rare a label is; it knows no
-    other margin [1]_.
+) -> Resamples:
+    """Resample the texts once, for intervals of several confidences or methods.
 
     Parameters
     ----------
-    targets, baseline, candidate, seed, n_labels
+    predictions : sequence of one or two ndarrays
+        One gives its score; of two, the second minus the first.
+    targets, metric, n_resamples, seed, n_labels
         As in `paired_bootstrap`.
-    n_swaps : int, default 10,000
-        At least 100. No p-value is below ``1 / (n_swaps + 1)``.
-
-    Returns
-    -------
-    SwapTest
-        P-values in ``(0, 1]`` for the drop of Macro-F1 and of each label's F1, not corrected for
-        the number of labels: see `holm`.
 
     Raises
     ------
     ScoreError
         If the arrays do not fit one another or an option is out of range.
-
-    References
-    ----------
-    .. [1] E. W. Noreen, Computer-intensive methods for testing hypotheses (1989).
     """
-    _check_options(n_swaps, 0.5, seed)
-    truth, guesses = _arrays(targets, (baseline, candidate), n_labels)
-    rows = _rows(truth, guesses, "macro_f1")
-    total = rows.sum(axis=0, dtype=np.float64)
-    swapped = rows[:, [1, 0]] - rows
-    swapped = swapped[swapped.any(axis=(1, 2, 3))]  # most texts are decided alike
-    size = total.size
-    rng = np.random.default_rng(seed)
-    measured = _drops(total[None])[0]
-    least = measured - 1e-9  # ties count against a finding, whatever their last bit
-    at_least = np.zeros(len(measured))
-    for number in _chunks(n_swaps):
-        heads = rng.integers(0, 2, (number, len(swapped)), dtype=np.uint8).astype(np.float32)
-        moved = heads @ swapped.reshape(len(swapped), size)
-        at_least += (_drops(total + moved.reshape(number, *total.shape)) >= least).sum(axis=0)
-    p_values = (at_least + 1) / (n_swaps + 1)
-    return SwapTest(float(p_values[0]), p_values[1:])
-
-
-def holm(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Correct p-values for their number, by Holm's step-down method.
-
-    Rejecting what is at most alpha keeps the chance of any false finding at most alpha.
-
-    Examples
-    --------
-    >>> holm([0.01, 0.04, 0.03]).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    values = np.asarray(p_values, dtype=np.float64)
-    order = values.argsort(kind="stable")
-    steps = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
-    corrected = np.empty_like(values)
-    corrected[order] = np.minimum(steps, 1)
-    return corrected
-
-
-def detectable_drop(standard_error: float, *, alpha: float, power: float = 0.8) -> float:
-    """Return the smallest true drop beyond the budget that would be found with a given chance.
-
-    Parameters
-    ----------
-    standard_error : float
-        Of the paired difference.
-    alpha : float
-        Chance of a false alarm, one-sided, in ``(0, 1)``.
-    power : float, default 0.8
-    """
-    from scipy.special import ndtri
-
-    return float((ndtri(1 - alpha) + ndtri(power)) * standard_error)
-
-
-def _bootstrap(
-    targets: npt.NDArray[Any],
-    predictions: tuple[npt.NDArray[Any], ...],
-    *,
-    metric: str | int,
-    n_resamples: int,
-    confidence: float,
-    method: Method,
-    seed: int,
-    n_labels: int | None,
-) -> Interval:
-    _check_options(n_resamples, confidence, seed)
-    if method not in get_args(Method):
-        raise ScoreError(unknown_name("method", method, get_args(Method)))
-    truth, guesses = _arrays(targets, predictions, n_labels)
+    check_draws(n_resamples, seed)
+    truth, guesses = indicators(targets, predictions, n_labels)
     _check_metric(metric, truth.shape[1])
-    rows = _rows(truth, guesses, metric)
+    rows = text_sums(truth, guesses, support=metric == "weighted_f1")
     total = rows.sum(axis=0, dtype=np.float64)
-    values, gradients = _value_and_gradient(total[None], metric)
-    point = _difference(values)[0]
-    influence = _signed(gradients)[0].ravel() @ rows.reshape(len(rows), -1).T
-    error = float(np.sqrt(influence @ influence))
-    resampled, errors = _resample(
-        rows, metric, n_resamples, seed, with_errors=method == "studentized"
-    )
-    if method == "studentized":
-        away = np.abs(resampled - point)
-        # A resample without any spread says nothing, or that no width is wide enough.
-        ratios = np.divide(away, errors, out=np.where(away > 1e-9, np.inf, 0.0), where=errors > 0)
-        # "higher": the next one is at least as wide, and infinity stays itself.
-        width = np.quantile(ratios, confidence, method="higher") * error if error else 0.0
-        low, high = point - width, point + width
-    else:
-        tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
-        if method == "bca":
-            tails = _bca_tails(tails, resampled, point, _leave_one_out(rows, total, metric))
-        low, high = np.quantile(resampled, tails)
-    floor = -1.0 if len(predictions) == 2 else 0.0
-    return Interval(
-        point=float(point),
-        low=max(float(low), floor),
-        high=min(float(high), 1.0),
-        confidence=confidence,
-        standard_error=error,
-        method=method,
-        n_resamples=n_resamples,
+    scores, gradients = _value_and_gradient(total[None], metric)
+    flat, group = _distinct(rows.reshape(len(rows), -1))
+    influence = flat @ _signed(gradients).ravel()
+    values, errors = [], []
+    rng = np.random.default_rng(seed)
+    for number in chunks(n_resamples):
+        weights = _draw(rng, number, group, len(flat))
+        sums = (weights @ flat).reshape(number, *rows.shape[1:])
+        drawn, slopes = _value_and_gradient(sums, metric)
+        values.append(_difference(drawn))
+        pull = _signed(slopes).reshape(number, -1).astype(np.float32) @ flat.T
+        errors.append(np.sqrt(np.einsum("bn,bn,bn->b", weights, pull, pull)))
+    return Resamples(
+        point=float(_difference(scores)[0]),
+        standard_error=float(np.sqrt(np.bincount(group) @ influence**2)),
+        values=np.concatenate(values),
+        errors=np.concatenate(errors),
+        acceleration=_acceleration(_difference(_value_and_gradient(total - rows, metric)[0])),
+        floor=-1.0 if len(guesses) == 2 else 0.0,
         seed=seed,
     )
 
 
-def _resample(
-    rows: npt.NDArray[np.float32],
-    metric: str | int,
-    n_resamples: int,
-    seed: int,
-    *,
-    with_errors: bool,
-) -> tuple[Floats, Floats]:
-    """Return the resamples' values, and their standard errors where asked for."""
-    flat, group = _distinct(rows.reshape(len(rows), -1))
-    values, errors = [], []
-    rng = np.random.default_rng(seed)
-    for number in _chunks(n_resamples):
-        weights = _draw(rng, number, group, len(flat))
-        sums = (weights @ flat).reshape(number, *rows.shape[1:])
-        scores, gradients = _value_and_gradient(sums, metric)
-        values.append(_difference(scores))
-        if with_errors:
-            slopes = _signed(gradients).reshape(number, -1).astype(np.float32)
-            influence = slopes @ flat.T
-            errors.append(np.sqrt(np.einsum("bn,bn,bn->b", weights, influence, influence)))
-    return np.concatenate(values), np.concatenate(errors) if errors else np.zeros(0)
+def _acceleration(left_out: Floats) -> float:
+    """Return the skewness of a jackknife, as Efron's intervals use it; 0 if nothing varies."""
+    away = left_out.mean() - left_out
+    spread = float((away**2).sum())
+    return float((away**3).sum()) / (6 * spread**1.5) if spread else 0.0
 
 
 def _distinct(
@@ -339,20 +302,21 @@ def _draw(
     return weights
 
 
-def _chunks(n: int) -> Iterator[int]:
+def chunks(n: int) -> Iterator[int]:
+    """Yield the sizes of the portions in which n draws are made."""
     for start in range(0, n, _CHUNK):
         yield min(_CHUNK, n - start)
 
 
-def _rows(
-    truth: npt.NDArray[np.bool_], guesses: list[npt.NDArray[np.bool_]], metric: str | int
+def text_sums(
+    truth: Bools, guesses: Sequence[Bools], *, support: bool = False
 ) -> npt.NDArray[np.float32]:
-    """Return what each text adds to each set's tp, s and, for weighted F1, support.
+    """Return what each text adds to tp, s and, if asked, support of each set of predictions.
 
     Shape (N, S, 2 or 3, K).
     """
-    support = [truth] if metric == "weighted_f1" else []
-    sets = [np.stack([truth & g, truth.astype(np.int8) + g, *support], axis=1) for g in guesses]
+    more = [truth] if support else []
+    sets = [np.stack([truth & g, truth.astype(np.int8) + g, *more], axis=1) for g in guesses]
     return np.stack(sets, axis=1).astype(np.float32)
 
 
@@ -402,39 +366,19 @@ def _signed(gradients: Floats) -> Floats:
     return gradients
 
 
-def _drops(sums: Floats) -> Floats:
-    """Return the drop of Macro-F1 and of each label, shape (B, 1 + K), from (B, 2, 2, K)."""
-    tp, s = sums[:, :, 0].astype(np.float64), sums[:, :, 1]
-    f1 = np.divide(2 * tp, s, out=np.zeros_like(tp), where=s > 0)
-    drop = f1[:, 0] - f1[:, 1]
-    return np.concatenate([drop.mean(axis=1, keepdims=True), drop], axis=1)
+def indicators(
+    targets: npt.NDArray[Any], predictions: Sequence[npt.NDArray[Any]], n_labels: int | None
+) -> tuple[Bools, list[Bools]]:
+    """Return targets and predictions as booleans of one shape (N, K).
 
-
-def _leave_one_out(rows: Floats, total: Floats, metric: str | int) -> Floats:
-    return _difference(_value_and_gradient(total - rows, metric)[0])
-
-
-def _bca_tails(tails: Floats, resampled: Floats, point: float, left_out: Floats) -> Floats:
-    """Return the quantiles that bias and acceleration call for (Efron 1987)."""
-    from scipy.special import ndtr, ndtri
-
-    below = ((resampled < point).sum() + (resampled <= point).sum()) / (2 * len(resampled))
-    skew = left_out.mean() - left_out
-    spread = (skew**2).sum()
-    if not spread or not 0 < below < 1:  # nothing varies, or no quantile could say how
-        return tails
-    acceleration = (skew**3).sum() / (6 * spread**1.5)
-    z = ndtri(below) + ndtri(tails)
-    return np.asarray(ndtr(ndtri(below) + z / (1 - acceleration * z)))
-
-
-def _arrays(
-    targets: npt.NDArray[Any], predictions: tuple[npt.NDArray[Any], ...], n_labels: int | None
-) -> tuple[npt.NDArray[np.bool_], list[npt.NDArray[np.bool_]]]:
+    Raises
+    ------
+    ScoreError
+        If they do not fit one another.
+    """
     arrays = [np.asarray(a) for a in (targets, *predictions)]
     if n_labels is None:
-        wide = [a.shape[1] if a.ndim == 2 else int(a.max(initial=0)) + 1 for a in arrays]
-        n_labels = max(wide)
+        n_labels = max(a.shape[1] if a.ndim == 2 else int(a.max(initial=0)) + 1 for a in arrays)
     names = ("targets", *(("baseline", "candidate") if len(predictions) == 2 else ("predictions",)))
     found = [indicator(a, name, n_labels) for a, name in zip(arrays, names, strict=True)]
     for name, array in zip(names, found, strict=True):
@@ -445,11 +389,10 @@ def _arrays(
     return found[0], found[1:]
 
 
-def _check_options(n_resamples: int, confidence: float, seed: int) -> None:
-    if n_resamples < 100:
-        raise ScoreError(f"resamples must number at least 100: got {n_resamples}")
-    if not 0 < confidence < 1:
-        raise ScoreError(f"confidence must lie between 0 and 1: got {confidence}")
+def check_draws(number: int, seed: int) -> None:
+    """Check how often is drawn, and with which seed."""
+    if number < 100:
+        raise ScoreError(f"resamples must number at least 100: got {number}")
     if seed < 0:
         raise ScoreError(f"seed must be at least 0: got {seed}")
 

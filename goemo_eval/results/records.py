@@ -191,19 +191,26 @@ def read_records(path: str | Path) -> list[Record]:
     Raises
     ------
     RecordError
-        If the file is missing, is neither form, is of a newer schema, or a record is malformed.
+        If the file is missing, is neither form, is of another schema, a record is malformed, or
+        two records of one cell differ.
     """
     path = Path(path)
     content = _read_json(path)
-    records = {}
+    records: dict[str, Record] = {}
     for where, entry in _entries(content, path):
         try:
             record = Record.model_validate(entry)
         except ValidationError as error:
             first = error.errors()[0]
             at = ".".join(map(str, first["loc"]))
-            raise RecordError(f"{path}: {where}: {at}: {first['msg']}") from None
-        records[record.cell.id] = record
+            raise RecordError(
+                f"{path}: {where}: {at}: {first['msg']} (this goemo_eval reads schema {SCHEMA_VERSION})"
+            ) from None
+        # pytest-benchmark's rows repeat their cell's record; two that differ contradict each other.
+        if records.setdefault(record.cell.id, record) != record:
+            raise RecordError(
+                f"{path}: {where}: another record of cell {record.cell.id} precedes it"
+            )
     if not records:
         raise RecordError(
             f"{path}: holds no goemo records: run pytest bench --benchmark-json={path.name}"
@@ -247,7 +254,8 @@ def _entries(content: Any, path: Path) -> list[tuple[str, Any]]:
         version = content.get("schema_version")
         if version != SCHEMA_VERSION:
             raise RecordError(
-                f"{path}: schema_version {version!r}: this goemo_eval reads {SCHEMA_VERSION}"
+                f"{path}: schema_version {version!r}: this goemo_eval reads {SCHEMA_VERSION}; run the "
+                "bench again, or the goemo_eval that wrote it"
             )
         return [(f"record {i}", entry) for i, entry in enumerate(content["records"])]
     if isinstance(content, dict) and isinstance(content.get("benchmarks"), list):
