@@ -155,6 +155,20 @@ def evaluate(
     weights: WeightsOption = None,
     dominance: DominanceOption = "auto",
     threads: ThreadsOption = None,
+    int8_repair: Annotated[
+        str,
+        typer.Option(
+            help="when-needed: keep layers in FP32 where INT8 loses more than 0.01 of validation "
+            "Macro-F1; never: report plain INT8."
+        ),
+    ] = "when-needed",
+    isa: Annotated[
+        str | None,
+        typer.Option(
+            help="Forbid higher instruction sets: avx2 or avx512 (torch, oneDNN, OpenVINO; ONNX "
+            "Runtime has no such switch)."
+        ),
+    ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -163,12 +177,18 @@ def evaluate(
     Fine-tunes first what the store lacks. --json prints the whole record, as `goemo-eval report`
     reads it.
     """
+    from dataclasses import replace
+
+    from goemo_eval.engines.cpu import limit_isa
     from goemo_eval.evaluate import Workbench
-    from goemo_eval.matrix import matrix
+    from goemo_eval.matrix import matrix, parse_repair
     from goemo_eval.results.records import dump_records
 
+    if isa is not None:
+        limit_isa(isa)
     brought = {(encoder, scheme): checkpoint} if checkpoint else {}
     plan = _plan(data, recipe, seed, weights, dominance, threads, store, checkpoint=brought)
+    plan = replace(plan, int8_repair=parse_repair(int8_repair))
     (cell,) = matrix(
         encoders=encoder,
         schemes=scheme,
@@ -196,6 +216,8 @@ def evaluate(
                     f"{record.scores_refitted.test.macro_f1:.4f}",
                 )
             )
+        if record.precision_search:
+            rows.append(("layers kept in FP32", ", ".join(record.kept_fp32)))
     else:
         rows.append(("not scored", str(record.unscored_reason)))
     rows += [

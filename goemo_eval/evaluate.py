@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +24,7 @@ from goemo_eval.data.sources import load_split
 from goemo_eval.data.splits import SPLIT_NAMES, Split
 from goemo_eval.engines.base import Classifier, Model
 from goemo_eval.engines.checkpoint import Checkpoint, read_checkpoint
-from goemo_eval.engines.cpu import isa_limit
+from goemo_eval.engines.cpu import has_dot_products, isa_limit
 from goemo_eval.engines.registry import load_model
 from goemo_eval.errors import CheckpointError
 from goemo_eval.measure.calibration import calibrate, threshold_curves
@@ -51,10 +53,12 @@ from goemo_eval.measure.thresholds import STRATEGIES, Thresholds, sigmoid, softm
 from goemo_eval.models.encoders import find_weights, get_encoder
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.training import fine_tune, write_untrained
+from goemo_eval.precision import RANKING_TEXTS, rank_layers, search_precision
 from goemo_eval.results.decisions import Decisions, pack_decisions
 from goemo_eval.results.records import (
     Cell,
     Data,
+    PrecisionSearch,
     Record,
     Speedup,
     SplitData,
@@ -70,6 +74,11 @@ from goemo_eval.results.store import (
     write_atomic,
 )
 
+NO_DOT_PRODUCTS = (
+    "goemo-eval: no INT8 dot-product instructions (VNNI) here, or forbidden by --isa: INT8 gives up a "
+    "bit lest sums saturate, scores differently than on a CPU with VNNI, and gains less speed"
+)
+INT8_BUDGET = 0.01
 CALIBRATION_TEXTS = 256
 """Training texts, spread evenly over the split, on which an engine fits its INT8 ranges."""
 
@@ -102,6 +111,10 @@ class Plan:
         Seconds after which no further timed pass over the test split begins.
     batch_budget_s : float
         Seconds for the timed rounds of one batch shape.
+    int8_repair : {"when-needed", "never"}
+        Keep layers in FP32 where INT8 loses more than `int8_budget`, or report plain INT8.
+    int8_budget : float
+        Validation Macro-F1, with FP32's thresholds, that INT8 may lose.
     """
 
     source: str | Path
@@ -116,6 +129,8 @@ class Plan:
     weights: Mapping[str, Path] = field(default_factory=dict)
     split_budget_s: float = 10.0
     batch_budget_s: float = 2.0
+    int8_repair: Literal["when-needed", "never"] = "when-needed"
+    int8_budget: float = INT8_BUDGET
 
 
 @dataclass(frozen=True)
@@ -255,18 +270,17 @@ class Workbench:
         if key not in self._models:
             self._models = {k: m for k, m in self._models.items() if k[:2] == key[:2]}
             self._classifiers = {i: c for i, c in self._classifiers.items() if i[:2] == key[:2]}
-            train = self.splits["train"].texts
             self._models[key] = load_model(
                 self.obtain(cell.encoder, cell.scheme).checkpoint,
                 cell.engine,
                 threads=self.plan.threads,
-                calibration=train[:: max(1, len(train) // CALIBRATION_TEXTS)],
+                calibration=spread(self.splits["train"].texts, CALIBRATION_TEXTS),
             )
         return self._models[key]
 
     def classifier(self, cell: Cell) -> Classifier:
         """Load a cell, keeping only the cells of one checkpoint in memory."""
-        key = (cell.encoder, cell.scheme, cell.engine, cell.precision)
+        key = _key(cell)
         model = self.model(cell)
         if key not in self._classifiers:
             self._classifiers[key] = model.classifier(cell.precision)
@@ -289,6 +303,8 @@ class Workbench:
 
     def _measure(self, cell: Cell) -> Record:
         twin = self.measure(cell.at("fp32")) if cell.precision == "int8" else None
+        if twin is not None and not has_dot_products():
+            warnings.warn(NO_DOT_PRODUCTS, stacklevel=2)
         load_start = load_average()
         resettable = reset_peak_rss()
         obtained, task = self.obtain(cell.encoder, cell.scheme), self.task(cell.scheme)
@@ -297,6 +313,10 @@ class Workbench:
         logits = None
         if obtained.unscored_reason is None:
             scored, logits = self._score(classifier, task, twin)
+            if twin is not None and (search := self._repair(cell, scored["scores"], task, twin)):
+                classifier = self.classifier(cell)
+                scored, logits = self._score(classifier, task, twin)
+                fields["precision_search"] = search
             fields |= scored
         fields |= self._time_split(cell, classifier, task.texts["test"])
         record = Record(
@@ -314,12 +334,52 @@ class Workbench:
             parameters=classifier.parameters,
             size_bytes=classifier.size_bytes,
             peak_rss_bytes=peak_rss_bytes() if resettable else None,
+            kept_fp32=classifier.kept_fp32,
             environment=environment(classifier, self.plan.threads, load_start),
             **fields,
         )
         if logits is not None:
             self._keep(record, logits)
         return record
+
+    def _repair(
+        self, cell: Cell, plain: SplitScores, task: Task, twin: Record
+    ) -> PrecisionSearch | None:
+        """Keep layers of an INT8 cell in FP32 if it lost more than its budget on validation."""
+        assert twin.scores is not None
+        least = twin.scores.validation.macro_f1 - self.plan.int8_budget
+        if self.plan.int8_repair == "never" or plain.validation.macro_f1 >= least:
+            return None
+        texts, targets = task.texts["validation"], task.targets["validation"]
+        thresholds = _thresholds(twin)
+
+        def macro_f1(logits: npt.NDArray[np.float32]) -> float:
+            scores = score_logits(
+                logits,
+                targets,
+                labels=task.scheme.labels,
+                split_sha256=self.splits["validation"].sha256,
+                thresholds=thresholds,
+                in_sample=True,  # validation is what choices are made on
+            )
+            return scores.macro_f1
+
+        began = time.perf_counter()
+        # Torch's layers are the quickest to quantize one by one, and have the names of all others.
+        in_torch = self.model(cell.model_copy(update={"engine": "torch"}))
+        ranking = rank_layers(in_torch, spread(texts, RANKING_TEXTS))
+        found = search_precision(self.model(cell), ranking, texts, macro_f1, least=least)
+        self._classifiers[_key(cell)] = found.classifier
+        return PrecisionSearch(
+            budget=self.plan.int8_budget,
+            plain_validation_macro_f1=plain.validation.macro_f1,
+            plain_test_macro_f1=plain.test.macro_f1,
+            validation_macro_f1=found.macro_f1,
+            within_budget=found.macro_f1 >= least,
+            int8_share=found.int8_share,
+            passes=found.passes,
+            seconds=time.perf_counter() - began,
+        )
 
     def _score(
         self, classifier: Classifier, task: Task, twin: Record | None
@@ -366,13 +426,7 @@ class Workbench:
             for strategy in STRATEGIES
         }
         fitted = own[self.plan.strategy]  # type: ignore[index]
-        used = fitted
-        if twin is not None and twin.thresholds is not None:
-            used = Thresholds(
-                twin.thresholds.strategy,
-                np.array(twin.thresholds.values),
-                twin.thresholds.fitted_on,
-            )
+        used = (_thresholds(twin) if twin else None) or fitted
         by_strategy = {strategy: scores(thresholds) for strategy, thresholds in own.items()}
         fields = {
             "scores": scores(used),
@@ -456,6 +510,31 @@ class Workbench:
         folder = self.plan.store / "cells" / f"{record.cell.id}-{key}"
         write_atomic(folder / "logits.npz", npz_bytes(**logits))
         write_atomic(folder / "record.json", (record.model_dump_json(indent=1) + "\n").encode())
+
+
+def spread(texts: Sequence[str], count: int) -> list[str]:
+    """Return `count` texts, or all if there are fewer, evenly spaced over a split.
+
+    Examples
+    --------
+    >>> spread("abcdefg", 3)
+    ['a', 'c', 'e']
+    """
+    return (
+        [texts[i * len(texts) // count] for i in range(count)] if count < len(texts) else [*texts]
+    )
+
+
+def _key(cell: Cell) -> tuple[str, ...]:
+    return (cell.encoder, cell.scheme, cell.engine, cell.precision)
+
+
+def _thresholds(record: Record) -> Thresholds | None:
+    """Return the thresholds that decided a record's cell; None for a multiclass scheme."""
+    entry = record.thresholds
+    if entry is None:
+        return None
+    return Thresholds(entry.strategy, np.array(entry.values), entry.fitted_on)
 
 
 def _fitting(checkpoint: Checkpoint, scheme: Scheme) -> Checkpoint:

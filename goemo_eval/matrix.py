@@ -16,6 +16,7 @@ from goemo_eval.models.encoders import encoder_names, get_encoder
 from goemo_eval.results.records import Cell
 
 TrainPolicy = Literal["missing", "never"]
+RepairPolicy = Literal["when-needed", "never"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,11 @@ def parse_choice(text: str, kind: str, known: Sequence[str]) -> str:
 def parse_train(text: str) -> TrainPolicy:
     """Return a training policy: ``missing`` or ``never``."""
     return parse_choice(text, "--train policy", get_args(TrainPolicy))  # type: ignore[return-value]
+
+
+def parse_repair(text: str) -> RepairPolicy:
+    """Return a policy of repairing INT8: ``when-needed`` or ``never``."""
+    return parse_choice(text, "--int8-repair policy", get_args(RepairPolicy))  # type: ignore[return-value]
 
 
 def parse_dominance(text: str) -> str:

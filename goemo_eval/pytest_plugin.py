@@ -12,15 +12,17 @@ from typing import Any
 
 import pytest
 
+from goemo_eval.engines.cpu import limit_isa
 from goemo_eval.engines.registry import missing_engine
 from goemo_eval.errors import EXIT_BAD_INPUT, GoemoError
-from goemo_eval.evaluate import Plan, Workbench
+from goemo_eval.evaluate import INT8_BUDGET, Plan, Workbench
 from goemo_eval.matrix import (
     Profile,
     get_profile,
     matrix,
     parse_checkpoints,
     parse_dominance,
+    parse_repair,
     parse_train,
     parse_weights,
 )
@@ -89,6 +91,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="CPU threads (default: all available)",
     )
     add(
+        "--int8-repair",
+        default="when-needed",
+        metavar="when-needed|never",
+        help="keep layers in FP32 where INT8 loses more validation Macro-F1 than the profile's "
+        "max_int8_drop (default), or report plain INT8",
+    )
+    add(
+        "--isa",
+        metavar="avx2|avx512",
+        help="forbid higher instruction sets (torch, oneDNN and OpenVINO; ONNX Runtime has no such switch)",
+    )
+    add(
         "--reports",
         type=Path,
         metavar="DIR",
@@ -121,6 +135,8 @@ class Bench:
 
     def __init__(self, config: pytest.Config) -> None:
         option = config.getoption
+        if option("--isa"):
+            limit_isa(option("--isa"))
         self.profile_name: str = option("--profile")
         profile: Profile = get_profile(self.profile_name)
         weights = parse_weights(option("--weights"))
@@ -139,6 +155,9 @@ class Bench:
             checkpoints=checkpoints,
             default_engines=profile.engines,
         )
+        self.reports: Path = option("--reports") or Path("reports") / self.profile_name
+        self.budgets: Path = option("--budgets") or config.rootpath / "bench/budgets.toml"
+        int8_budget = load_budget(self.budgets, self.profile_name).max_int8_drop
         self.workbench = Workbench(
             Plan(
                 source=option("--data") or profile.data,
@@ -152,10 +171,10 @@ class Bench:
                 weights=weights,
                 split_budget_s=profile.split_budget_s,
                 batch_budget_s=profile.batch_budget_s,
+                int8_repair=parse_repair(option("--int8-repair")),
+                int8_budget=INT8_BUDGET if int8_budget is None else int8_budget,
             )
         )
-        self.reports: Path = option("--reports") or Path("reports") / self.profile_name
-        self.budgets: Path = option("--budgets") or config.rootpath / "bench/budgets.toml"
         gate_file: Path | None = option("--gate")
         self.baseline = {r.cell.id: r for r in read_records(gate_file)} if gate_file else {}
         self.max_drop: float = option("--max-drop")

@@ -58,6 +58,11 @@ def head(split: Split, rows: int) -> Split:
 
 
 @pytest.fixture(scope="session")
+def head_of() -> Callable[[Split, int], Split]:
+    return head
+
+
+@pytest.fixture(scope="session")
 def short_sample(sample: dict[str, Split]) -> dict[str, Split]:
     """The sample cut to what a test can train and score in seconds."""
     return {name: head(split, 96) for name, split in sample.items()}

@@ -22,6 +22,7 @@ def assessment(records: Sequence[Record], intervals: Intervals) -> list[str]:
         *_overfit_thresholds(records),
         *_engines(records),
         *_int8(records, intervals),
+        *_winners(records),
         *_fastest(records),
         *_budgets(records),
     ]
@@ -139,6 +140,36 @@ def _beyond_chance(changes: Mapping[str, Interval]) -> str:
     if not sure:
         return " No loss is beyond chance: every 95 % interval reaches zero."
     return f" With a 95 % interval below zero, each taken alone: {', '.join(sure)}."
+
+
+def _winners(records: Sequence[Record]) -> list[str]:
+    """Say which engine's INT8 is fastest per encoder and scheme, and what it lost to torch's FP32."""
+    test = {(r.cell.encoder, r.cell.scheme, r.cell.seed): r for r in reference_cells(records)}
+    found = []
+    for key, reference in test.items():
+        ratios = {
+            int8.cell: (speed.ratio, int8)
+            for _, int8 in pairs(records)
+            if (int8.cell.encoder, int8.cell.scheme, int8.cell.seed) == key
+            and (speed := int8.speedup_over(reference.cell))
+        }
+        if len(ratios) < 2:
+            continue
+        ratio, winner = max(ratios.values(), key=lambda pair: pair[0])
+        text = (
+            f"{escape(winner.cell.encoder)} {escape(winner.cell.scheme)}: of {len(ratios)} INT8 engines "
+            f"{escape(winner.cell.engine)} is fastest over the test split, {ratio:.2f} times "
+            f"{escape(reference.cell.id)}"
+        )
+        if winner.scores and reference.scores:
+            lost = reference.scores.test.macro_f1 - winner.scores.test.macro_f1
+            text += (
+                f", and loses {number(lost)} test Macro-F1 to it"
+                if lost > 0
+                else (f", and loses no test Macro-F1 to it ({-lost:+.3f})")
+            )
+        found.append(f"{text}.")
+    return found
 
 
 def _fastest(records: Sequence[Record]) -> list[str]:

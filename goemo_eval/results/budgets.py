@@ -33,7 +33,7 @@ class Budget(Plain):
     """The same, padded to 128 tokens."""
 
 
-def load_budget(path: Path, profile: str, cell_id: str) -> Budget:
+def load_budget(path: Path, profile: str, cell_id: str | None = None) -> Budget:
     """Read the budget of a cell.
 
     Parameters
@@ -41,12 +41,12 @@ def load_budget(path: Path, profile: str, cell_id: str) -> Budget:
     path : Path
         TOML file.
     profile : str
-    cell_id : str
+    cell_id : str, optional
 
     Returns
     -------
     Budget
-        The profile's defaults with the cell's overrides.
+        The profile's defaults, with the overrides of the cell if one is named.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def load_budget(path: Path, profile: str, cell_id: str) -> Budget:
     defaults = dict(tables[profile])
     overrides = defaults.pop("cells", {})
     try:
-        return Budget(**defaults | overrides.get(cell_id, {}))
+        return Budget(**defaults | overrides.get(cell_id or "", {}))
     except ValidationError as error:
         first = error.errors()[0]
         raise RecordError(f"{path}: [{profile}] {first['loc'][0]}: {first['msg']}") from None

@@ -107,6 +107,23 @@ class Speedup(Plain):
         return median(r / c for r, c in zip(self.reference_s, self.candidate_s, strict=True))
 
 
+class PrecisionSearch(Plain):
+    """How INT8 was repaired: what plain INT8 lost, what the search cost and found."""
+
+    budget: Annotated[float, Field(ge=0)]
+    """Validation Macro-F1, with FP32's thresholds, that INT8 might lose before it was repaired."""
+    plain_validation_macro_f1: Unit
+    plain_test_macro_f1: Unit
+    """Of INT8 with every layer quantized, as the tables of others report it."""
+    validation_macro_f1: Unit
+    within_budget: bool
+    int8_share: Unit
+    """Share of the linear layers' weights that stayed INT8."""
+    passes: Annotated[int, Field(ge=1)]
+    """Times that the validation split was scored for it."""
+    seconds: Seconds
+
+
 class BudgetCheck(Plain):
     """One budget and what was measured against it."""
 
@@ -147,6 +164,8 @@ class Record(Plain):
     """Of the test split's probabilities (scored cells)."""
     threshold_curves: ThresholdCurves | None = None
     """F1 along the threshold on the validation split (scored cells of multilabel schemes)."""
+    precision_search: PrecisionSearch | None = None
+    """Where INT8 lost more than its budget and was repaired; the layers are in `kept_fp32`."""
 
     def speedup_over(self, reference: Cell) -> Speedup | None:
         """Return how much faster this cell is than another, where the two were timed in turns."""

@@ -1,0 +1,200 @@
+"""How fast each engine runs each encoder in FP32 and INT8, beside what the machine's products allow.
+
+Batches of 32 texts of 64 tokens, weights as they are within reach (random ones are as fast), all
+engines taking turns round by round. Writes ``speed.json`` and ``speed.md``; run it on an idle
+machine:
+
+    python bench/engines_speed.py --out reports/engines
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+from tqdm import tqdm
+
+from goemo_eval.data.schemes import get_scheme
+from goemo_eval.data.sources import load_split
+from goemo_eval.engines.base import PRECISIONS, Batch, Classifier
+from goemo_eval.engines.cpu import available_threads, cpu, isa_limit, limit_isa
+from goemo_eval.engines.registry import ENGINES, load_model, missing_engine
+from goemo_eval.evaluate import CALIBRATION_TEXTS, spread
+from goemo_eval.measure.environment import load_average, versions
+from goemo_eval.models.encoders import encoder_names, find_weights, get_encoder
+from goemo_eval.models.training import write_untrained
+
+TEXTS, TOKENS = 32, 64
+GEMM = (TEXTS * TOKENS, 768, 3072)
+"""Rows, inner length and columns of the product whose rate is measured: a feed-forward layer's."""
+
+
+def main() -> None:
+    """Measure, and write both files."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--encoders", nargs="*", default=encoder_names())
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=available_threads())
+    parser.add_argument("--isa", help="avx2 or avx512: forbid what is higher")
+    options = parser.parse_args()
+    if options.isa:
+        limit_isa(options.isa)
+    load = load_average()
+    result: dict[str, Any] = {
+        "cpu": cpu()[0],
+        "isa_flags": cpu()[1],
+        "isa_limit": isa_limit(),
+        "threads": options.threads,
+        "versions": versions(),
+        "load_start": load,
+        "gemm_gops": gemm_rates(options.threads),
+        "cells": [
+            cell
+            for name in options.encoders
+            for cell in measure(name, rounds=options.rounds, threads=options.threads)
+        ],
+    }
+    result["load_end"] = load_average()
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "speed.json").write_text(json.dumps(result, indent=1) + "\n")
+    (options.out / "speed.md").write_text(page(result))
+    sys.stdout.write(f"{options.out / 'speed.md'}\n")
+
+
+def gemm_rates(threads: int) -> dict[str, float]:
+    """Return 10^9 multiplications and additions per second of one large product, by torch."""
+    import torch
+
+    torch.set_num_threads(threads)
+    rows, inner, columns = GEMM
+    a, b = torch.randn(rows, inner), torch.randn(inner, columns)
+    qa, qb = (t.clamp(-1, 1).mul(100).to(torch.int8) for t in (a, b))
+    work = 2 * rows * inner * columns / 1e9
+    calls: dict[str, Callable[[], Any]] = {
+        "fp32": lambda: torch.mm(a, b),
+        "int8": lambda: torch._int_mm(qa, qb),
+    }
+    times = in_turns(list(calls.values()), rounds=40)
+    return {
+        name: round(work / float(np.median(t)), 1) for name, t in zip(calls, times, strict=True)
+    }
+
+
+def in_turns(calls: list[Callable[[], Any]], *, rounds: int) -> list[list[float]]:
+    """Return each call's seconds per round, after a round that is not counted."""
+    times: list[list[float]] = [[] for _ in calls]
+    for number in range(rounds + 1):
+        for turn in range(len(calls)):
+            who = (number + turn) % len(calls)
+            start = time.perf_counter()
+            calls[who]()
+            if number:
+                times[who].append(time.perf_counter() - start)
+    return times
+
+
+def measure(name: str, *, rounds: int, threads: int) -> list[dict[str, Any]]:
+    """Return what each engine and precision needs for one encoder."""
+    encoder = get_encoder(name)
+    train = load_split("sample", "train").texts
+    classifiers: list[Classifier] = []
+    with tempfile.TemporaryDirectory(prefix="goemo-eval-") as scratch:
+        checkpoint = write_untrained(
+            encoder,
+            get_scheme("raw"),
+            weights=find_weights(encoder),
+            out=Path(scratch) / name,
+            max_length=128,
+            seed=0,
+        )
+        for engine in tqdm(ENGINES, desc=f"loading {name}", leave=False, disable=None):
+            if missing_engine(engine) is None:
+                model = load_model(
+                    checkpoint,
+                    engine,
+                    threads=threads,
+                    calibration=spread(train, CALIBRATION_TEXTS),
+                )
+                classifiers += [model.classifier(precision) for precision in PRECISIONS]
+    ids = np.random.default_rng(0).integers(1000, 20000, (TEXTS, TOKENS))
+    batch = Batch(tuple(range(TEXTS)), ids, np.ones_like(ids))
+    times = np.array(in_turns([partial(c.forward, batch) for c in classifiers], rounds=rounds))
+    fp32 = [i for i, c in enumerate(classifiers) if c.precision == "fp32"]
+    best = min(fp32, key=lambda i: float(np.median(times[i])))
+    reference = classifiers[0].forward(batch)
+    cells = []
+    for classifier, seconds in zip(classifiers, times, strict=True):
+        moved = np.linalg.norm(classifier.forward(batch) - reference) / np.linalg.norm(reference)
+        cells.append(
+            {
+                "encoder": name,
+                "engine": classifier.runtime.engine,
+                "precision": classifier.precision,
+                "median_ms": round(float(np.median(seconds)) * 1e3, 1),
+                "over_torch_fp32": round(float(np.median(times[0] / seconds)), 2),
+                "over_best_fp32": round(float(np.median(times[best] / seconds)), 2),
+                "size_mb": round(classifier.size_bytes / 1e6, 1),
+                "relative_error": round(float(moved), 5),
+                "kernels": classifier.runtime.kernels,
+                "isa": classifier.runtime.isa,
+                "times_s": [round(float(s), 5) for s in seconds],
+            }
+        )
+    return cells
+
+
+def page(result: dict[str, Any]) -> str:
+    """Return the result as markdown."""
+    rates = result["gemm_gops"]
+    columns = ["encoder", "engine", "precision", "median_ms", "over_torch_fp32"]
+    columns += ["over_best_fp32", "size_mb", "relative_error"]
+    lines = [
+        "# Engines: FP32 and INT8",
+        "",
+        (
+            f"Forward pass of {TEXTS} texts of {TOKENS} tokens, medians over rounds in which all took turns; ratios "
+            "are medians of the rounds' ratios. Error: norm of the logits' change over that of torch's FP32 logits."
+        ),
+        "",
+        f"{result['cpu']}, {result['threads']} threads, limit {result['isa_limit'] or 'none'}, load "
+        f"{result['load_start']} to {result['load_end']}; "
+        + ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+        + ".",
+        "",
+        (
+            f"One product of {' x '.join(map(str, GEMM))} runs at {rates['fp32']:g} GFLOP/s in FP32 and at "
+            f"{rates['int8']:g} GOP/s in INT8 (torch): {rates['int8'] / rates['fp32']:.1f} times, which bounds what INT8 "
+            "can bring where products are all the work."
+        ),
+        "",
+        str(
+            tabulate(
+                [[cell[column] for column in columns] for cell in result["cells"]],
+                [column.replace("_", " ") for column in columns],
+                tablefmt="pipe",
+            )
+        ),
+        "",
+        "## Kernels",
+        "",
+        *dict.fromkeys(
+            f"- {c['encoder']} {c['engine']} {c['precision']}: {c['kernels']}, {c['isa']}"
+            for c in result["cells"]
+        ),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
