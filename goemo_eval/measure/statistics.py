@@ -27,7 +27,8 @@ Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
 
 _CHUNK = 256  # resamples at a time: their weights stay in the processor's cache
-_TIE = 1e-9  # scores that differ by less are equal but for their last bits
+_EQUAL = 1e-12  # a standard error below it is none: predictions that are the same
+_NO_SPREAD = 1e-3  # a share of the standard error: below it lie only rounding errors
 
 
 class Interval(Plain):
@@ -100,14 +101,18 @@ class Resamples:
 
     def _width(self, confidence: float) -> float:
         """Return half the width of the symmetric bootstrap-t interval."""
+        from scipy.special import ndtri
+
         if not self.standard_error:
             return 0.0
-        away = np.abs(self.values - self.point)
-        # A resample without any spread says nothing, or that no width is wide enough.
-        unknown = np.where(away > _TIE, np.inf, 0.0)
-        ratios = np.divide(away, self.errors, out=unknown, where=self.errors > 0)
-        # "higher": the next one is at least as wide, and infinity stays itself.
-        return float(np.quantile(ratios, confidence, method="higher")) * self.standard_error
+        # Where few decisions differ, some resamples hold none of them and have no spread of their own.
+        spread = self.errors > _NO_SPREAD * self.standard_error
+        ratios = np.abs(self.values - self.point) / np.where(
+            spread, self.errors, self.standard_error
+        )
+        quantile = float(np.quantile(ratios, confidence, method="higher"))
+        # Never narrower than the normal approximation, which such resamples could make it.
+        return max(quantile, float(ndtri((1 + confidence) / 2))) * self.standard_error
 
     def _bca(self, tails: Floats) -> Floats:
         """Return the quantiles that bias and acceleration call for."""
@@ -254,6 +259,7 @@ def resample(
     scores, gradients = _value_and_gradient(total[None], metric)
     flat, group = _distinct(rows.reshape(len(rows), -1))
     influence = flat @ _signed(gradients).ravel()
+    error = float(np.sqrt(np.bincount(group) @ influence**2))
     values, errors = [], []
     rng = np.random.default_rng(seed)
     for number in chunks(n_resamples):
@@ -265,7 +271,7 @@ def resample(
         errors.append(np.sqrt(np.einsum("bn,bn,bn->b", weights, pull, pull)))
     return Resamples(
         point=float(_difference(scores)[0]),
-        standard_error=float(np.sqrt(np.bincount(group) @ influence**2)),
+        standard_error=error if error > _EQUAL else 0.0,
         values=np.concatenate(values),
         errors=np.concatenate(errors),
         acceleration=_acceleration(_difference(_value_and_gradient(total - rows, metric)[0])),

@@ -148,6 +148,15 @@ def test_equal_predictions_leave_no_doubt() -> None:
     assert (interval.low, interval.point, interval.high) == (0, 0, 0)
 
 
+def test_one_decision_that_differs_is_no_catastrophe() -> None:
+    truth, first, _ = multilabel(1000)
+    second = first.copy()
+    second[0, 20] ^= True
+    interval = paired_bootstrap(truth, first, second, n_resamples=1000)
+    assert interval.standard_error == pytest.approx(abs(interval.point), rel=0.01)
+    assert interval.high - interval.low < 5 * interval.standard_error
+
+
 def test_pairing_narrows_the_interval() -> None:
     truth, first, second = multilabel()
     paired = paired_bootstrap(truth, first, second, n_resamples=1000)
