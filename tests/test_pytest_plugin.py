@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from goemo_eval.engines.checkpoint import Checkpoint
-from goemo_eval.results.decisions import unpack_decisions
-from goemo_eval.results.records import read_records
+from goemo_eval.measure.metrics import score_predictions
+from goemo_eval.results.decisions import pack_decisions, unpack_decisions
+from goemo_eval.results.records import SplitScores, dump_records, read_records
 
 BENCH = Path(__file__).parents[1] / "bench"
 
@@ -120,6 +121,34 @@ def test_disabled_benchmarks_still_score(run: Run, tmp_path: Path) -> None:
     (record,) = read_records(tmp_path / "report" / "records.json")
     assert record.scores is not None
     assert record.latency == {}
+
+
+def test_gate_inside_the_run(run: Run, tmp_path: Path) -> None:
+    """Against the same records a pass; against a baseline that was right throughout, a failure."""
+    words = ["--benchmark-disable", "--precisions", "fp32", "--budgets", lenient(tmp_path)]
+    assert run(*words).returncode == 0
+    records = tmp_path / "report" / "records.json"
+    baseline = tmp_path / "baseline.json"
+    baseline.write_bytes(records.read_bytes())
+    junit = tmp_path / "junit.xml"
+    words += ["--gate", baseline, "--junit-xml", junit]
+    result = run(*words)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert 'name="test_no_loss[minilm-raw-torch-fp32]"' in junit.read_text()
+
+    (record,) = read_records(records)
+    truth, _ = unpack_decisions(record.decisions)
+    perfect = score_predictions(truth, truth, labels=record.labels)
+    better = record.model_copy(
+        update={
+            "decisions": pack_decisions(truth, truth, len(record.labels)),
+            "scores": SplitScores(validation=perfect, test=perfect),
+        }
+    )
+    baseline.write_text(dump_records([better]))
+    result = run(*words)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "regression: the drop is at least 0." in junit.read_text()
 
 
 @pytest.mark.parametrize(

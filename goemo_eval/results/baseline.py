@@ -34,7 +34,14 @@ def make_baseline(records: Iterable[Record], *, keep_latency: bool = False) -> l
         if record.scores is None:
             continue
         verified_decisions(record)
-        cut: dict[str, Any] = {"peak_rss_bytes": None, "budgets": (), "strategies": ()}
+        cut: dict[str, Any] = {
+            "peak_rss_bytes": None,
+            "budgets": (),
+            "strategies": (),
+            "scores_refitted": None,
+            "calibration": None,
+            "threshold_curves": None,
+        }
         if not keep_latency:
             cut |= {"latency": {}, "split_latency_s": None, "speedups": ()}
         kept.append(record.model_copy(update=cut))

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
@@ -14,7 +16,14 @@ from goemo_eval.errors import RecordError
 from goemo_eval.measure.metrics import score_predictions
 from goemo_eval.results.decisions import pack_decisions, unpack_decisions
 from goemo_eval.results.gate import gate
-from goemo_eval.results.records import Data, Record, SplitData, SplitScores
+from goemo_eval.results.records import (
+    Data,
+    Record,
+    SplitData,
+    SplitScores,
+    dump_records,
+    read_records,
+)
 from goemo_eval.results.verdict import Verdict
 
 Make = Callable[..., Record]
@@ -221,6 +230,63 @@ def test_a_candidate_with_permuted_labels_never_passes(make_record: Make) -> Non
         assert judged(old, honest).status == "regression"
         both = with_decisions(old, truth[:, permutation], guess[:, permutation])
         assert judged(old, both).status == "not-comparable"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(0, 1) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+def with_one_value_replaced(content: Any, data: st.DataObject) -> Any:
+    where = content
+    while True:
+        keys = list(where) if isinstance(where, dict) else range(len(where))
+        key = data.draw(st.sampled_from(list(keys)))
+        inside = where[key]
+        if not isinstance(inside, dict | list) or not inside or data.draw(st.booleans()):
+            where[key] = data.draw(json_values)
+            return content
+        where = inside
+
+
+def never_passes(baseline: Record, candidate: Path) -> None:
+    """A message of one line, or an honest verdict."""
+    try:
+        status = gate([baseline], read_records(candidate), n_resamples=100).status
+    except RecordError as error:
+        assert "\n" not in str(error)
+    else:
+        assert status in ("regression", "not-comparable")
+
+
+@given(data=st.data())
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_lost_score_never_passes_however_its_file_is_damaged(
+    make_record: Make, tmp_path: Path, data: st.DataObject
+) -> None:
+    content = json.loads(dump_records([make_record(wrong=0.5)]))
+    path = tmp_path / "candidate.json"
+    path.write_text(json.dumps(with_one_value_replaced(content, data)))
+    never_passes(make_record(wrong=0.2), path)
+
+
+@given(where=st.floats(0, 1, exclude_max=True), byte=st.binary(min_size=0, max_size=1))
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_nor_by_one_byte_or_cut_short(
+    make_record: Make, tmp_path: Path, where: float, byte: bytes
+) -> None:
+    content = dump_records([make_record(wrong=0.5)]).encode()
+    position = int(where * len(content))
+    path = tmp_path / "candidate.json"
+    rest = content[position + 1 :] if byte else b""
+    path.write_bytes(content[:position] + byte + rest)
+    never_passes(make_record(wrong=0.2), path)
 
 
 def test_several_classes_for_one_text(make_record: Make) -> None:

@@ -75,6 +75,31 @@ def test_files_of_another_kind(tmp_path: Path, content: str, message: str) -> No
         read_records(path)
 
 
+def test_two_records_of_one_cell_that_differ(make_record: Make, tmp_path: Path) -> None:
+    path = tmp_path / "records.json"
+    path.write_text(dump_records([make_record(), make_record(wrong=0.5)]))
+    with pytest.raises(RecordError, match="another record of cell minilm-simplified-torch-fp32"):
+        read_records(path)
+
+
+def test_a_record_of_schema_1_says_what_to_do(make_record: Make, tmp_path: Path) -> None:
+    """As schema 1 wrote it: one speedup, no decisions."""
+    content = json.loads(dump_records([make_record()]))
+    content["schema_version"] = 1
+    (record,) = content["records"]
+    for name in ("speedups", "decisions", "calibration", "threshold_curves", "precision_search"):
+        record.pop(name, None)
+    record["speedup"] = None
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(RecordError, match=r"schema_version 1: .* reads 2; run the bench again"):
+        read_records(path)
+    rows = [{"extra_info": {"goemo": record}}]
+    path.write_text(json.dumps({"benchmarks": rows}))
+    with pytest.raises(RecordError, match=r"speedup: Extra inputs .* reads schema 2"):
+        read_records(path)
+
+
 def test_missing_and_binary_files(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="cannot read"):
         read_records(tmp_path / "nowhere.json")
