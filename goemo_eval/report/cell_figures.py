@@ -7,6 +7,7 @@ from math import ceil
 from typing import Any
 
 import numpy as np
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from goemo_eval.measure.calibration import Bin, Calibration
@@ -144,8 +145,8 @@ def thresholds(figure: Figure, records: Sequence[Record], _: Study, __: Interval
     for axes, record in zip(panels, cells, strict=False):
         curves, colour = record.threshold_curves, styles[record.cell.encoder][0]
         assert curves is not None
-        for f1 in curves.f1:
-            axes.plot(curves.thresholds, f1, color=GREY, lw=0.6, alpha=0.5)
+        thin = [list(zip(curves.thresholds, f1, strict=True)) for f1 in curves.f1]
+        axes.add_collection(LineCollection(thin, color=GREY, lw=0.6, alpha=0.5))
         axes.plot(curves.thresholds, np.mean(curves.f1, axis=0), color=colour, lw=2.5)
         if record.thresholds and record.scores:
             chosen = [score.f1 for score in record.scores.validation.per_label]

@@ -130,7 +130,7 @@ def _data(records: Sequence[Record]) -> list[Block]:
             escape(r.data.source),
             escape(r.data.revision or ""),
             ", ".join(f"{split.rows:,} {escape(name)}" for name, split in r.data.splits.items()),
-            ", ".join(split.sha256[:12] for split in r.data.splits.values()),
+            ", ".join(escape(split.sha256[:12]) for split in r.data.splits.values()),
             r.dominance,
             ", ".join(f"{k} {v}" for k, v in (r.recipe or {}).items()),
         )
