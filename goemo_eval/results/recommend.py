@@ -125,15 +125,10 @@ def recommend(
 
 
 def one_machine(records: Sequence[Record]) -> bool:
-    """Return whether latencies may be ranked: same CPU, instruction sets, threads and versions."""
+    """Return whether latencies may be ranked: one CPU, instruction sets, threads, engine versions."""
     machines = {(e.cpu_model, e.isa_flags, e.threads) for e in (r.environment for r in records)}
-    versions: dict[str, str] = {}
-    same = all(
-        versions.setdefault(package, version) == version
-        for record in records
-        for package, version in record.environment.versions.items()
-    )
-    return len(machines) == 1 and same
+    engines = {(r.cell.engine, r.environment.versions.get(r.cell.engine)) for r in records}
+    return len(machines) == 1 and len(engines) == len({engine for engine, _ in engines})
 
 
 def p95_ms(record: Record) -> float | None:

@@ -14,12 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from pydantic import ValidationError
 
+from goemo_eval.errors import RecordError
 from goemo_eval.report.document import Fold, Picture, to_markdown
 from goemo_eval.report.html import to_html
+from goemo_eval.report.intervals import resample
+from goemo_eval.report.page import page
 from goemo_eval.report.render import write_report
+from goemo_eval.report.study import load_study
 from goemo_eval.results.records import Record
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>[x](javascript:alert(1))|`*_&amp;\n# big </summary></details>"
@@ -212,3 +218,37 @@ def test_a_hostile_encoder_name_is_refused_in_one_line(
     content["cell"]["encoder"] = EVIL
     with pytest.raises(ValidationError, match="pattern"):
         Record.model_validate(content)
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=60)
+def test_a_page_of_any_valid_records_or_one_line(two_cells: list[Any], data: st.DataObject) -> None:
+    """Replace any one value by any other of its kind: a page, or a RecordError, nothing else."""
+    content = json.loads(json.dumps(two_cells))
+    where: Any = content
+    while True:
+        key = data.draw(
+            st.sampled_from(list(where) if isinstance(where, dict) else range(len(where)))
+        )
+        inside = where[key]
+        if not isinstance(inside, dict | list) or not inside or data.draw(st.integers(0, 5)) == 0:
+            numbers = st.integers(-1, 5) | st.floats(0, 1)
+            where[key] = data.draw(numbers | st.none() | st.text() | st.lists(numbers, max_size=4))
+            break
+        where = inside
+    try:
+        records = [Record.model_validate(entry) for entry in content]
+    except ValidationError:
+        return
+    try:
+        intervals = resample(records)
+        blocks = page(records, load_study(), intervals, title="t")
+    except RecordError as error:
+        assert "\n" not in str(error)
+        return
+    assert "nan" not in to_markdown(blocks)
+
+
+@pytest.fixture(scope="module")
+def two_cells(full: list[Record]) -> list[Any]:
+    return [record.model_dump(mode="json") for record in full[:2]]
