@@ -5,11 +5,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from goemo_eval.cli import main
+from goemo_eval.data.splits import Split
 from goemo_eval.engines.checkpoint import Checkpoint
-from goemo_eval.results.records import read_records
+from goemo_eval.results.decisions import pack_decisions
+from goemo_eval.results.records import Data, Record, SplitData, dump_records, read_records
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
@@ -26,7 +29,9 @@ def one_line(err: str) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("command", [None, "train", "evaluate", "report", "gate", "doctor"])
+@pytest.mark.parametrize(
+    "command", [None, "train", "evaluate", "report", "recommend", "gate", "doctor"]
+)
 def test_help_is_worth_reading(capsys: pytest.CaptureFixture[str], command: str | None) -> None:
     code, out, _ = run(capsys, *([command] if command else []), "--help")
     assert code == 0
@@ -214,3 +219,70 @@ def test_doctor(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, out, _ = run(capsys, "doctor", "--json")
     assert code == 0
     assert {"topic", "name", "state", "mend"} == set(json.loads(out)[0])
+
+
+@pytest.fixture
+def stored(tmp_path: Path, make_record: Callable[..., Record]) -> Path:
+    path = tmp_path / "records.json"
+    path.write_text(dump_records([make_record(), make_record("int8", size_bytes=20)]))
+    return path
+
+
+def test_recommend(capsys: pytest.CaptureFixture[str], stored: Path) -> None:
+    code, out, err = run(capsys, "recommend", stored)
+    assert (code, err) == (0, "")
+    assert out.startswith("simplified: minilm-simplified-torch-int8: test Macro-F1")
+    assert "With --max-mb below" in out
+    code, out, _ = run(capsys, "recommend", stored, "--json")
+    assert code == 0
+    (answer,) = json.loads(out)
+    assert answer["chosen"] == "minilm-simplified-torch-int8"
+    code, out, _ = run(capsys, "recommend", stored, "--max-p95-ms", "1")
+    assert code == 1
+    assert "No cell keeps the limits." in out
+    assert "or more: minilm-simplified-torch-int8" in out
+    code, _, err = run(capsys, "recommend", stored, "--scheme", "rwa")
+    assert code == 2
+    assert "no such scheme in the records: they have simplified" in one_line(err)
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e999", "-Infinity"])
+@pytest.mark.parametrize("command", ["report", "recommend"])
+def test_a_smuggled_number_is_one_line(
+    capsys: pytest.CaptureFixture[str], stored: Path, tmp_path: Path, number: str, command: str
+) -> None:
+    content = json.loads(stored.read_text())
+    content["records"][0]["scores"]["test"]["macro_f1"] = "HERE"
+    stored.write_text(json.dumps(content).replace('"HERE"', number))
+    out = ["--out", tmp_path / "out"] if command == "report" else []
+    code, _, err = run(capsys, command, stored, *out)
+    assert code == 2
+    assert str(stored) in one_line(err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_report_with_texts(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    sample: dict[str, Split],
+    make_record: Callable[..., Record],
+) -> None:
+    n = len(sample["test"])
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, n)
+    data = Data(
+        source="sample",
+        revision=None,
+        splits={name: SplitData(sha256=s.sha256, rows=len(s)) for name, s in sample.items()},
+    )
+    record = make_record(data=data, decisions=pack_decisions(truth, (truth + 1) % 3, 3))
+    path, out = tmp_path / "records.json", tmp_path / "out"
+    path.write_text(dump_records([record]))
+    assert run(capsys, "report", path, "--out", out)[0] == 0
+    assert "Texts of the worst labels" not in (out / "report.md").read_text()
+    assert run(capsys, "report", path, "--out", out, "--with-texts", "sample")[0] == 0
+    assert "Texts of the worst labels" in (out / "report.md").read_text()
+    path.write_text(dump_records([make_record()]))
+    code, _, err = run(capsys, "report", path, "--out", out, "--with-texts", "sample")
+    assert code == 2
+    assert "pass the data of the records" in one_line(err)

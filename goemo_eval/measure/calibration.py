@@ -5,11 +5,11 @@ Both need probabilities, which a record does not keep; what a report draws of th
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from goemo_eval.errors import ScoreError
 from goemo_eval.measure.metrics import Count, Unit
@@ -33,7 +33,7 @@ class Calibration(Plain):
 
     ece: Unit
     """Of the bins below: mean distance between probability and share, weighted by count."""
-    bins: tuple[Bin, ...]
+    bins: Annotated[tuple[Bin, ...], Field(min_length=1)]
     """Filled ones of 15 of equal width. Multilabel: every text and label. Multiclass: every text's
     predicted class, the confidence."""
     ece_per_label: tuple[Unit, ...]
@@ -47,6 +47,12 @@ class ThresholdCurves(Plain):
     f1: tuple[tuple[Unit, ...], ...]
     """One row per label, one value per threshold."""
     support: tuple[Count, ...]
+
+    @model_validator(mode="after")
+    def _one_value_per_threshold(self) -> Self:
+        if any(len(row) != len(self.thresholds) for row in self.f1):
+            raise ValueError("f1 must hold one value per label and threshold")
+        return self
 
 
 def calibrate(probabilities: npt.NDArray[Any], targets: npt.NDArray[Any]) -> Calibration:

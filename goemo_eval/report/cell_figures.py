@@ -7,6 +7,7 @@ from math import ceil
 from typing import Any
 
 import numpy as np
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from goemo_eval.measure.calibration import Bin, Calibration
@@ -48,7 +49,7 @@ def pareto(figure: Figure, records: Sequence[Record], _: Study, intervals: Inter
         for record in (r for r in scored if r.cell.scheme == scheme):
             assert record.scores is not None
             x, f1 = p95_ms(record) if timed else None, record.scores.test.macro_f1
-            x = x or record.size_bytes / 1e6
+            x = x or max(record.size_bytes, 1) / 1e6
             colour = styles[record.cell.encoder][0]
             error_bar(axes, x, intervals.scores.get(record.cell.id), colour)
             axes.plot(
@@ -144,8 +145,8 @@ def thresholds(figure: Figure, records: Sequence[Record], _: Study, __: Interval
     for axes, record in zip(panels, cells, strict=False):
         curves, colour = record.threshold_curves, styles[record.cell.encoder][0]
         assert curves is not None
-        for f1 in curves.f1:
-            axes.plot(curves.thresholds, f1, color=GREY, lw=0.6, alpha=0.5)
+        thin = [list(zip(curves.thresholds, f1, strict=True)) for f1 in curves.f1]
+        axes.add_collection(LineCollection(thin, color=GREY, lw=0.6, alpha=0.5))
         axes.plot(curves.thresholds, np.mean(curves.f1, axis=0), color=colour, lw=2.5)
         if record.thresholds and record.scores:
             chosen = [score.f1 for score in record.scores.validation.per_label]

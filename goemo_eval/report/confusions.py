@@ -51,7 +51,7 @@ def confusions(
     [Confusion(missed='joy', given='love', texts=1, of=1)]
     """
     missed, wrong = truth & ~guess, guess & ~truth
-    counts = missed.T.astype(np.int64) @ wrong.astype(np.int64)
+    counts = _together(missed, wrong)
     misses = missed.sum(axis=0)
     return [
         Confusion(labels[a], labels[b], int(counts[a, b]), int(misses[a]))
@@ -63,13 +63,18 @@ def couples(
     truth: BoolArray, guess: BoolArray, labels: Sequence[str], *, most: int
 ) -> list[Couple]:
     """Return the pairs of labels that texts have together most often, and how often both were found."""
-    t = truth.astype(np.int64)
     both = truth & guess
-    counts, found = np.triu(t.T @ t, 1), both.T.astype(np.int64) @ both.astype(np.int64)
+    counts, found = np.triu(_together(truth, truth), 1), _together(both, both)
     return [
         Couple((labels[a], labels[b]), int(counts[a, b]), int(found[a, b]))
         for a, b in _largest(counts, most)
     ]
+
+
+def _together(a: BoolArray, b: BoolArray) -> npt.NDArray[np.int64]:
+    """Return in how many rows each column of `a` and each of `b` are both true."""
+    # float64 is multiplied by BLAS, and exact for counts; integers are not.
+    return (a.T.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
 
 
 def _largest(counts: npt.NDArray[np.int64], most: int) -> list[tuple[int, int]]:

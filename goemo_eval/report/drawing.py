@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullLocator
 
 from goemo_eval.measure.statistics import Interval
 from goemo_eval.results.records import Record
@@ -148,7 +148,7 @@ def log_axis(axes: Any, label: str, *, panels: int = 1) -> None:
     subs = next((s for s in ((1.0, 2.0, 5.0), (1.0, 3.0)) if len(s) * decades <= room), (1.0,))
     axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=16))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(label)
 
 

@@ -13,7 +13,7 @@ from goemo_eval.results.decisions import unpack_decisions
 from goemo_eval.results.records import Record
 
 # Enough for the two digits that a report prints; the gate, which decides, takes more.
-_RESAMPLES = 300
+_RESAMPLES = 200
 
 
 @dataclass(frozen=True)

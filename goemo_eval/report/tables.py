@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 
+from goemo_eval.measure.statistics import Interval
 from goemo_eval.report.study import Study
 from goemo_eval.report.text import DASH, escape, model_name, number, table
 from goemo_eval.results.records import Record
@@ -86,11 +87,16 @@ def efficiency_table(records: Sequence[Record], study: Study) -> str:
     return table(headers, rows, words=3)
 
 
-def int8_accuracy_table(records: Sequence[Record], study: Study) -> str:
-    """Table 3, accuracy: test Macro-F1 of FP32 and INT8, with FP32's thresholds and refitted."""
+def int8_accuracy_table(
+    records: Sequence[Record], study: Study, intervals: Mapping[str, Interval]
+) -> str:
+    """Table 3, accuracy: test Macro-F1 of FP32 and INT8, with FP32's thresholds and refitted.
+
+    `intervals` are those of INT8 minus FP32, by the INT8 cell's id.
+    """
     rows = []
     for fp32, int8 in pairs(records):
-        published = study.cell(int8)
+        published, change = study.cell(int8), intervals.get(int8.cell.id)
         scores = [r.test.macro_f1 if r else None for r in (fp32.scores, int8.scores)]
         refitted = int8.scores_refitted.test.macro_f1 if int8.scores_refitted else None
         rows.append(
@@ -101,12 +107,13 @@ def int8_accuracy_table(records: Sequence[Record], study: Study) -> str:
                 number(scores[1]),
                 number(published.int8 if published else None),
                 number(_minus(scores[1], scores[0]), signed=True),
+                f"{change.low:+.3f} to {change.high:+.3f}" if change else DASH,
                 number(published.delta if published else None, signed=True),
                 number(refitted),
                 number(_minus(refitted, scores[0]), signed=True),
             ]
         )
-    headers = ["model", "scheme", "FP32", "study", "INT8", "study", "Δ", "study Δ"]
+    headers = ["model", "scheme", "FP32", "study", "INT8", "study", "Δ", "95 % interval", "study Δ"]
     headers += ["INT8 refitted", "Δ refitted"]
     return table(headers, rows, words=2) if rows else ""
 

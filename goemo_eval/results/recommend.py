@@ -125,15 +125,10 @@ def recommend(
 
 
 def one_machine(records: Sequence[Record]) -> bool:
-    """Return whether latencies may be ranked: same CPU, instruction sets, threads and versions."""
+    """Return whether latencies may be ranked: one CPU, instruction sets, threads, engine versions."""
     machines = {(e.cpu_model, e.isa_flags, e.threads) for e in (r.environment for r in records)}
-    versions: dict[str, str] = {}
-    same = all(
-        versions.setdefault(package, version) == version
-        for record in records
-        for package, version in record.environment.versions.items()
-    )
-    return len(machines) == 1 and same
+    engines = {(r.cell.engine, r.environment.versions.get(r.cell.engine)) for r in records}
+    return len(machines) == 1 and len(engines) == len({engine for engine, _ in engines})
 
 
 def p95_ms(record: Record) -> float | None:
@@ -170,13 +165,14 @@ def _recommend(records: list[Record], limits: Limits, max_loss: float) -> Recomm
             f"scheme {scored[0].cell.scheme}: cells were scored on different test splits or labels: "
             "pass records of one data set"
         )
-    comparable = one_machine(scored)
-    if limits.max_p95_ms is not None and not comparable:
+    timed = [r for r in scored if p95_ms(r)]
+    ranked_by = "p95_ms" if timed and one_machine(timed) else "size_mb"
+    if limits.max_p95_ms is not None and ranked_by == "size_mb":
+        why = "come from different machines, threads or versions" if timed else "hold no latency"
         raise RecordError(
-            "--max-p95-ms: the records come from different machines, threads or versions, so their "
-            "latencies cannot be ranked: pass records of one run, or leave the limit out"
+            f"--max-p95-ms: the records {why}, so it cannot be judged: pass records of one run, or leave "
+            "the limit out"
         )
-    ranked_by = "p95_ms" if comparable and any(p95_ms(r) for r in scored) else "size_mb"
     not_judged = {r.cell.id: r.unscored_reason or "not scored" for r in records if not r.scores}
     judged = []
     for record in scored:
@@ -185,7 +181,7 @@ def _recommend(records: list[Record], limits: Limits, max_loss: float) -> Recomm
         else:
             judged.append(record)
     plain = [_option(r, limits) for r in judged]
-    front = _front(plain, with_latency=comparable)
+    front = _front(plain, with_latency=ranked_by == "p95_ms")
     options = sorted(
         (o.model_copy(update={"on_front": o.cell in front}) for o in plain),
         key=lambda o: _cost(o, ranked_by),
@@ -199,9 +195,7 @@ def _recommend(records: list[Record], limits: Limits, max_loss: float) -> Recomm
         chosen=chosen.cell if chosen else None,
         best=best.cell if best else None,
         options=tuple(options),
-        changes=tuple(_changes(options, limits, max_loss, ranked_by, latency=comparable))
-        if chosen
-        else (),
+        changes=tuple(_changes(options, limits, max_loss, ranked_by)) if chosen else (),
         relaxations=() if chosen else tuple(_relaxations(options, limits, max_loss, ranked_by)),
         not_judged=dict(sorted(not_judged.items())),
     )
@@ -270,7 +264,7 @@ _QUANTITY = {"max_p95_ms": "p95_ms", "max_mb": "size_mb", "min_macro_f1": "macro
 
 
 def _changes(
-    options: Sequence[Option], limits: Limits, max_loss: float, ranked_by: str, *, latency: bool
+    options: Sequence[Option], limits: Limits, max_loss: float, ranked_by: str
 ) -> list[Change]:
     """Return, for the loss and each limit, the nearest values at which the answer is another."""
     now, best = _winner(options, limits, max_loss, ranked_by)
@@ -289,7 +283,7 @@ def _changes(
         "max_loss", losses, answer, own=best.macro_f1 - now.macro_f1, limit=max_loss, now=now.cell
     )
     for what, quantity in _QUANTITY.items():
-        if what == "max_p95_ms" and not latency:
+        if what == "max_p95_ms" and ranked_by != "p95_ms":
             continue
         values = [getattr(o, quantity) for o in options]
         own, limit = getattr(now, quantity), getattr(limits, what)

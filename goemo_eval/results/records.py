@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from goemo_eval.errors import RecordError
 from goemo_eval.measure.calibration import Calibration, ThresholdCurves
@@ -101,6 +101,12 @@ class Speedup(Plain):
     reference_s: Annotated[tuple[Seconds, ...], Field(min_length=1)]
     candidate_s: Annotated[tuple[Seconds, ...], Field(min_length=1)]
 
+    @model_validator(mode="after")
+    def _passes_in_pairs(self) -> Self:
+        if len(self.reference_s) != len(self.candidate_s):
+            raise ValueError("reference_s and candidate_s must hold one time per pass each")
+        return self
+
     @property
     def ratio(self) -> float:
         """Median over the passes of reference / candidate: above 1, this cell is faster."""
@@ -167,6 +173,21 @@ class Record(Plain):
     precision_search: PrecisionSearch | None = None
     """Where INT8 lost more than its budget and was repaired; the layers are in `kept_fp32`."""
 
+    @model_validator(mode="after")
+    def _one_entry_per_label(self) -> Self:
+        lengths = {
+            "thresholds.values": self.thresholds and len(self.thresholds.values),
+            "scores.validation.per_label": self.scores and len(self.scores.validation.per_label),
+            "scores.test.per_label": self.scores and len(self.scores.test.per_label),
+            "decisions.labels": self.decisions and self.decisions.labels,
+            "calibration.ece_per_label": self.calibration and len(self.calibration.ece_per_label),
+            "threshold_curves.f1": self.threshold_curves and len(self.threshold_curves.f1),
+        }
+        for name, length in lengths.items():
+            if length not in (None, len(self.labels)):
+                raise ValueError(f"{name} has {length} entries for {len(self.labels)} labels")
+        return self
+
     def speedup_over(self, reference: Cell) -> Speedup | None:
         """Return how much faster this cell is than another, where the two were timed in turns."""
         return next((s for s in self.speedups if s.reference == reference.id), None)
@@ -221,7 +242,7 @@ def read_records(path: str | Path) -> list[Record]:
             record = Record.model_validate(entry)
         except ValidationError as error:
             first = error.errors()[0]
-            at = ".".join(map(str, first["loc"]))
+            at = ".".join(map(str, first["loc"])) or "record"
             raise RecordError(
                 f"{path}: {where}: {at}: {first['msg']} (this goemo_eval reads schema {SCHEMA_VERSION})"
             ) from None

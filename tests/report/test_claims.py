@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from goemo_eval.report.claims import MEASURES, Claim, claims_table, judge, load_claims
+from goemo_eval.report.claims import MEASURES, Claim, claims_section, judge, load_claims
+from goemo_eval.report.document import to_markdown
 from goemo_eval.report.rows import Int8, Row, study_rows
 from goemo_eval.report.study import load_study
 from goemo_eval.results.records import Cell, Record
@@ -102,7 +103,8 @@ def test_measures_of_int8() -> None:
 
 
 def test_a_ranking_needs_everyone(make_record: Callable[..., Record]) -> None:
-    table = claims_table([make_record(), make_record("int8")], load_study()).replace("\\", "")
+    blocks = claims_section([make_record(), make_record("int8")], load_study())
+    table = to_markdown(blocks).replace("\\", "")
     (fastest,) = (line for line in table.splitlines() if "MiniLM is fastest”" in line)
     assert "cannot be judged | no number of albert, distilbert, mobilebert" in " ".join(
         fastest.split()
@@ -115,4 +117,4 @@ def test_cells_that_the_study_does_not_know_are_left_out(
     make_record: Callable[..., Record],
 ) -> None:
     cell = Cell(encoder="mine", scheme="simplified", engine="torch", precision="fp32")
-    assert "mine" not in claims_table([make_record(cell=cell)], load_study())
+    assert "mine" not in to_markdown(claims_section([make_record(cell=cell)], load_study()))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from goemo_eval.errors import RecordError
 from goemo_eval.measure.metrics import LabelScore, score_predictions
+from goemo_eval.report.document import to_markdown
 from goemo_eval.report.error_analysis import LOW_F1, error_analysis, kind_of, low_labels
-from goemo_eval.report.study import load_study
+from goemo_eval.results.decisions import unpack_decisions
 from goemo_eval.results.records import Record
 
 
@@ -44,7 +47,7 @@ def test_low_labels_are_sorted_and_below_the_limit() -> None:
 
 def test_shares_are_counted_over_all_scored_cells(make_record: Callable[..., Record]) -> None:
     bad = make_record(wrong=0.9)
-    text = error_analysis([bad, make_record(scored=False)], load_study())
+    text = to_markdown(error_analysis([bad, make_record(scored=False)]))
     assert bad.scores is not None
     low = low_labels(bad.scores.test)
     fn_heavy = sum(kind_of(s) == "FN-heavy" for s in low)
@@ -54,4 +57,36 @@ def test_shares_are_counted_over_all_scored_cells(make_record: Callable[..., Rec
 
 
 def test_without_scores_it_says_so(make_record: Callable[..., Record]) -> None:
-    assert error_analysis([make_record(scored=False)], load_study()) == "No cell was scored.\n"
+    assert error_analysis([make_record(scored=False)]) == ["No cell was scored."]
+
+
+def test_confusions_calibration_and_thresholds_are_told(full: list[Record]) -> None:
+    text = to_markdown(error_analysis(full)).replace("\\", "")
+    record = next(r for r in full if r.cell.id == "albert-raw-torch-fp32")
+    assert record.calibration
+    assert record.thresholds
+    assert "### Most confused" in text
+    assert f"{record.calibration.ece:.3f} |" in text
+    cell = text.split("Every label of albert-raw-torch-fp32", 1)[1].split("</details>")[0]
+    for label, cut in zip(record.labels, record.thresholds.values, strict=True):
+        line = next(line for line in cell.splitlines() if line.startswith(f"| {label}"))
+        assert f"{cut:.2f}" in line
+    assert "together in" in cell
+
+
+def test_texts_are_quoted_on_request_only(full: list[Record]) -> None:
+    texts = {"raw": [f"the {i}th *text*" for i in range(400)]}
+    quoted = to_markdown(error_analysis(full, texts))
+    assert "th \\*text\\*" in quoted
+    assert "th \\*text" not in to_markdown(error_analysis(full))
+    record = full[0]
+    assert record.decisions
+    truth, guess = unpack_decisions(record.decisions)
+    example = re.search(r"(\w+) missed: the (\d+)th .* \(has (.*?); given", quoted)
+    assert example
+    label, i = record.labels.index(example[1]), int(example[2])
+    assert truth[i, label]
+    assert not guess[i, label]
+    assert example[3] == ", ".join(record.labels[k] for k in truth[i].nonzero()[0])
+    with pytest.raises(RecordError, match="400 texts were scored, but 3 came"):
+        error_analysis(full, {"raw": ["x"] * 3})

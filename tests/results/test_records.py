@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from goemo_eval.errors import RecordError
-from goemo_eval.results.records import Cell, Record, dump_records, read_records
+from goemo_eval.results.records import (
+    Cell,
+    Provenance,
+    Record,
+    dump_records,
+    read_provenance,
+    read_records,
+)
 
 Make = Callable[..., Record]
 
@@ -137,3 +144,16 @@ def test_a_damaged_record_is_an_error_or_the_record(
         assert all(isinstance(record, Record) for record in read_records(path))
     except RecordError as error:
         assert str(path) in str(error)
+
+
+def test_provenance_travels_with_the_records(make_record: Make, tmp_path: Path) -> None:
+    path = tmp_path / "records.json"
+    said = Provenance(title="a title", command="a command")
+    path.write_text(dump_records([make_record()], said))
+    assert read_provenance(path) == said
+    assert read_records(path) == [make_record()]
+    path.write_text(dump_records([make_record()]))
+    assert read_provenance(path) == Provenance()
+    path.write_text('{"provenance": {"colour": "red"}}')
+    with pytest.raises(RecordError, match="provenance"):
+        read_provenance(path)

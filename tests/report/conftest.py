@@ -1,0 +1,93 @@
+"""Records as a run over GoEmotions would leave them, without a model: small, and of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from goemo_eval.measure.calibration import calibrate, threshold_curves
+from goemo_eval.measure.metrics import score_predictions
+from goemo_eval.measure.thresholds import apply_thresholds, search_thresholds, sigmoid, softmax
+from goemo_eval.report.render import write_report
+from goemo_eval.results.decisions import pack_decisions
+from goemo_eval.results.records import Cell, Record, Speedup, SplitScores, ThresholdsEntry
+
+LABELS = ("anger", "joy", "love", "neutral")
+TWO_ENGINES = ("torch", "openvino")
+
+
+def build(
+    make_record: Callable[..., Record], encoders: tuple[str, ...], engines: tuple[str, ...]
+) -> list[Record]:
+    """Cells of both schemes and precisions; an encoder's scores grow with its place in the list."""
+    rng = np.random.default_rng(0)
+    n, k = 400, len(LABELS)
+    truth = rng.random((n, k)) < [0.1, 0.3, 0.2, 0.4]
+    truth[~truth.any(axis=1), -1] = True
+    dominant = truth.argmax(axis=1)
+    found = []
+    for place, encoder in enumerate(encoders):
+        for scheme in ("raw", "simplified"):
+            signal = truth * (1.5 + 0.5 * place) + rng.normal(size=(n, k)) - 1
+            for engine in engines:
+                for precision in ("fp32", "int8"):
+                    cell = Cell(encoder=encoder, scheme=scheme, engine=engine, precision=precision)
+                    noise = rng.normal(size=(n, k)) * (0.3 if precision == "int8" else 0.01)
+                    found.append(_record(make_record, cell, signal + noise, truth, dominant))
+    return found
+
+
+def _record(make_record, cell, logits, truth, dominant) -> Record:  # type: ignore[no-untyped-def]
+    if cell.scheme == "raw":
+        p, target = sigmoid(logits), truth
+        thresholds = search_thresholds(p, truth, fitted_on="v")
+        guess = apply_thresholds(p, thresholds)
+        extra = {
+            "kind": "multilabel",
+            "dominance": None,
+            "thresholds": ThresholdsEntry(
+                strategy="per-label", values=tuple(thresholds.values.tolist()), fitted_on="v"
+            ),
+            "threshold_curves": threshold_curves(p, truth),
+        }
+    else:
+        p, target = softmax(logits), dominant
+        guess, extra = p.argmax(axis=1), {}
+    scores = score_predictions(target, guess, labels=LABELS)
+    int8 = cell.precision == "int8"
+    speed = Speedup(reference=cell.at("fp32").id, reference_s=(4.0, 4.4), candidate_s=(2.0, 2.1))
+    return make_record(
+        cell.precision,
+        cell=cell,
+        labels=LABELS,
+        scores=SplitScores(validation=scores, test=scores),
+        scores_refitted=SplitScores(validation=scores, test=scores) if int8 else None,
+        decisions=pack_decisions(target, guess, len(LABELS)),
+        calibration=calibrate(p, target),
+        speedups=(speed,) if int8 else (),
+        size_bytes=20 if int8 else 80,
+        **extra,
+    )
+
+
+@pytest.fixture(scope="session")
+def full(make_record: Callable[..., Record]) -> list[Record]:
+    """Two encoders, both schemes, two engines, both precisions: every section has something to show."""
+    return build(make_record, ("albert", "minilm"), TWO_ENGINES)
+
+
+@pytest.fixture(scope="session")
+def sixty_four(make_record: Callable[..., Record]) -> list[Record]:
+    encoders = ("albert", "distilbert", "minilm", "mobilebert", "mine", "yours", "a", "b")
+    return build(make_record, encoders, TWO_ENGINES)
+
+
+@pytest.fixture(scope="session")
+def rendered(full: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of `full`, written once."""
+    out = tmp_path_factory.mktemp("report")
+    write_report(full, out)
+    return out
