@@ -31,6 +31,7 @@ def plan(
         checkpoints={("minilm", "raw"): minilm_raw.path},
         split_budget_s=0.0,
         batch_budget_s=0.0,
+        int8_repair="never",  # tests/test_precision.py repairs
     )
 
 
@@ -53,6 +54,8 @@ def test_fp32_and_int8_of_a_multilabel_cell(plan: Plan) -> None:
     by_strategy = {s.strategy: s for s in fp32.strategies}
     assert by_strategy["per-label"].test_macro_f1 == fp32.scores.test.macro_f1
     assert by_strategy["fixed"].validation_macro_f1 <= by_strategy["per-label"].validation_macro_f1
+    assert int8.precision_search is None
+    assert int8.kept_fp32 == ()
     assert int8.speedup is not None
     assert int8.speedup.reference == fp32.cell.id
     assert set(fp32.latency) == {"real", "padded128"}

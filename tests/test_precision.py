@@ -109,14 +109,6 @@ def test_int8_that_collapses_is_repaired_with_most_weights_in_int8(
     assert set(int8.kept_fp32) <= names
     assert int8.size_bytes < 0.7 * fp32.size_bytes
 
-    with Workbench(replace(plan, int8_repair="never")) as bench:
-        plain = bench.measure(cell)
-    assert plain.precision_search is None
-    assert plain.kept_fp32 == ()
-    assert plain.scores is not None
-    assert plain.scores.validation.macro_f1 == search.plain_validation_macro_f1
-    assert plain.scores.test.macro_f1 == search.plain_test_macro_f1
-
 
 class Made:
     """A model whose layers each cost some Macro-F1 unless they stay in FP32."""
