@@ -13,6 +13,7 @@ import pytest
 from goemo_eval.engines.checkpoint import Checkpoint
 from goemo_eval.errors import CheckpointError, ScoreError
 from goemo_eval.evaluate import Plan, Workbench
+from goemo_eval.measure.calibration import calibrate
 from goemo_eval.measure.thresholds import sigmoid
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.results.decisions import unpack_decisions
@@ -76,6 +77,11 @@ def test_fp32_and_int8_of_a_multilabel_cell(plan: Plan) -> None:
         )
         tp = (decisions & test.labels).sum(axis=0)
         assert [s.tp for s in record.scores.test.per_label] == tp.tolist()
+        assert record.calibration == calibrate(sigmoid(logits), targets)
+        curves = record.threshold_curves
+        assert curves is not None
+        positives = bench.splits["validation"].labels.sum(axis=0)
+        assert curves.support == tuple(positives.tolist())
 
 
 def test_second_run_trains_nothing(

@@ -298,7 +298,7 @@ MEASURES = {
     "seconds_raw_over_simplified": Measure(
         _across("seconds", lambda raw, simp: raw / simp), ".2f", _NO_PAIR
     ),
-    "int8_speedup": Measure(_int8("speedup"), ".2f", "no INT8 cell was timed against FP32"),
+    "int8_speedup": Measure(_int8("speedup"), ".3f", "no INT8 cell was timed against FP32"),
     "int8_drop": Measure(_int8("drop"), "+.3f", "no INT8 cell was scored beside FP32"),
     "int8_size_ratio": Measure(_int8("size_ratio"), ".2f", "no size in bytes is given"),
     "fn_heavy_share": Measure(_share("FN-heavy"), ".0%", _NO_LABELS),
