@@ -1,4 +1,4 @@
-"""The command line: ``goemo-eval train | evaluate | report | recommend | gate | baseline | doctor``.
+"""The command line: ``goemo-eval train | evaluate | tune | report | recommend | gate | baseline | doctor``.
 
 Results go to stdout, progress to stderr. A user's mistake is one line on stderr and exit code 2.
 """
@@ -14,7 +14,7 @@ import typer
 from tabulate import tabulate
 from typer.exceptions import TyperException
 
-from goemo_eval import cli_report
+from goemo_eval import cli_report, cli_tune
 from goemo_eval.cli_gate import baseline_app, gate
 from goemo_eval.errors import (
     EXIT_BAD_INPUT,
@@ -110,10 +110,10 @@ def train(
     from goemo_eval.models.encoders import find_weights, get_encoder
     from goemo_eval.models.training import fine_tune
 
-    plan = _plan(data, recipe, seed, weights, dominance, threads, store, checkpoint=None)
+    plan = _plan(data, recipe, weights, dominance, threads, store, checkpoint=None)
     with Workbench(plan) as workbench:
         if out is None:
-            obtained = workbench.obtain(encoder, scheme)
+            obtained = workbench.obtain(encoder, scheme, seed)
             if obtained.unscored_reason:
                 raise CheckpointError(
                     f"cannot fine-tune {encoder}: {obtained.unscored_reason}; pass --weights {encoder}=DIR"
@@ -131,6 +131,7 @@ def train(
             out=out,
             seed=seed,
             threads=plan.threads,
+            validation=workbench.validation(),
         )
         print(checkpoint.path)
 
@@ -187,14 +188,14 @@ def evaluate(
     if isa is not None:
         limit_isa(isa)
     brought = {(encoder, scheme): checkpoint} if checkpoint else {}
-    plan = _plan(data, recipe, seed, weights, dominance, threads, store, checkpoint=brought)
+    plan = _plan(data, recipe, weights, dominance, threads, store, checkpoint=brought)
     plan = replace(plan, int8_repair=parse_repair(int8_repair))
     (cell,) = matrix(
         encoders=encoder,
         schemes=scheme,
         engines=engine,
         precisions=precision,
-        seed=seed,
+        seeds=[seed],
         weights=plan.weights,
         checkpoints=brought,
     )
@@ -232,6 +233,7 @@ def evaluate(
     print(tabulate(rows, tablefmt="plain", disable_numparse=True))
 
 
+app.command()(cli_tune.tune)
 app.command()(cli_report.report)
 app.command()(cli_report.recommend)
 
@@ -268,7 +270,6 @@ def doctor(
 def _plan(
     data: str,
     recipe: str,
-    seed: int,
     weights: list[str] | None,
     dominance: str,
     threads: int | None,
@@ -286,7 +287,6 @@ def _plan(
         source=data,
         recipe=load_recipe(recipe),
         store=store or default_store(),
-        seed=seed,
         threads=threads or available_threads(),
         dominance=parse_dominance(dominance),
         checkpoints=checkpoint or {},

@@ -27,6 +27,10 @@ class CheckpointError(GoemoError):
     """Weights or a checkpoint are missing, altered, or do not fit what is asked of them."""
 
 
+class DivergedError(CheckpointError):
+    """Fine-tuning left the finite numbers."""
+
+
 class EngineError(GoemoError):
     """An engine or a precision is unknown or cannot run here."""
 
@@ -37,6 +41,10 @@ class ScoreError(GoemoError):
 
 class RecordError(GoemoError):
     """A record, benchmark file or budget is missing, malformed, or not comparable."""
+
+
+class TuneError(GoemoError):
+    """A search space, a study or its storage cannot be used."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

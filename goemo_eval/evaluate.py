@@ -26,7 +26,7 @@ from goemo_eval.engines.base import Classifier, Model
 from goemo_eval.engines.checkpoint import Checkpoint, read_checkpoint
 from goemo_eval.engines.cpu import has_dot_products, isa_limit
 from goemo_eval.engines.registry import load_model
-from goemo_eval.errors import CheckpointError
+from goemo_eval.errors import CheckpointError, ScoreError, unknown_name
 from goemo_eval.measure.calibration import calibrate, threshold_curves
 from goemo_eval.measure.environment import (
     Environment,
@@ -48,11 +48,18 @@ from goemo_eval.measure.latency import (
     time_split_interleaved,
 )
 from goemo_eval.measure.memory import peak_rss_bytes, reset_peak_rss
-from goemo_eval.measure.scoring import decide, fit_thresholds, score_logits
-from goemo_eval.measure.thresholds import STRATEGIES, Thresholds, sigmoid, softmax
-from goemo_eval.models.encoders import find_weights, get_encoder
+from goemo_eval.measure.scoring import (
+    decide,
+    fit_thresholds,
+    score_logits,
+    validation_score,
+)
+from goemo_eval.measure.strategies import choose_strategy
+from goemo_eval.measure.thresholds import CHOSEN, STRATEGIES, Thresholds, sigmoid, softmax
+from goemo_eval.models.encoders import Weights, find_weights, get_encoder
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.training import fine_tune, write_untrained
+from goemo_eval.models.validation import Validation
 from goemo_eval.precision import RANKING_TEXTS, rank_layers, search_precision
 from goemo_eval.results.decisions import Decisions, pack_decisions
 from goemo_eval.results.records import (
@@ -94,15 +101,15 @@ class Plan:
     recipe : Recipe
     store : Path
         Where checkpoints and finished cells are kept.
-    seed : int
     threads : int
     train : {"missing", "never"}
         Fine-tune what the store lacks, or leave those cells unscored.
     dominance : str
         Rule of the multiclass schemes; ``auto`` is ``votes`` where the source has votes, else
         ``frequent``.
-    strategy : {"per-label", "global", "fixed"}
-        Thresholds of the multilabel schemes.
+    strategy : str, optional
+        Thresholds of the multilabel schemes: a name of `goemo_eval.measure.thresholds.STRATEGIES`,
+        or ``chosen``; the recipe's by default.
     checkpoints : mapping of (encoder, scheme) to Path
         Fine-tuned checkpoints that the user brings.
     weights : mapping of encoder to Path
@@ -120,17 +127,20 @@ class Plan:
     source: str | Path
     recipe: Recipe
     store: Path
-    seed: int = 0
     threads: int = field(default_factory=available_threads)
     train: Literal["missing", "never"] = "missing"
     dominance: str = "auto"
-    strategy: str = "per-label"
+    strategy: str | None = None
     checkpoints: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     weights: Mapping[str, Path] = field(default_factory=dict)
     split_budget_s: float = 10.0
     batch_budget_s: float = 2.0
     int8_repair: Literal["when-needed", "never"] = "when-needed"
     int8_budget: float = INT8_BUDGET
+
+
+Logits = Mapping[str, npt.NDArray[np.float32]]
+"""Split name -> array of shape (N, K)."""
 
 
 @dataclass(frozen=True)
@@ -155,16 +165,25 @@ class Workbench:
 
     Use it as a context manager: untrained checkpoints are written to a temporary directory
     that is removed at the end.
+
+    Parameters
+    ----------
+    plan : Plan
+    splits : mapping of str to Split, optional
+        The splits, where they are at hand; loaded from the plan's source otherwise.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, splits: Mapping[str, Split] | None = None) -> None:
         self.plan = plan
+        if splits is not None:
+            self.splits = dict(splits)
         self._scratch = Path(tempfile.mkdtemp(prefix="goemo-eval-"))
         self._tasks: dict[str, Task] = {}
-        self._obtained: dict[tuple[str, str], Obtained] = {}
+        self._obtained: dict[tuple[str, str, int], Obtained] = {}
+        self._logits: dict[str, Logits] = {}
         self._measured: dict[str, Record] = {}
-        self._models: dict[tuple[str, str, str], Model] = {}
-        self._classifiers: dict[tuple[str, ...], Classifier] = {}
+        self._models: dict[tuple[str | int, ...], Model] = {}
+        self._classifiers: dict[tuple[str | int, ...], Classifier] = {}
 
     def __enter__(self) -> Workbench:
         return self
@@ -205,7 +224,7 @@ class Workbench:
             rule = "frequent" if self.splits["train"].votes is None else "votes"
         return get_scheme(name, rule)
 
-    def obtain(self, encoder_name: str, scheme_name: str) -> Obtained:
+    def obtain(self, encoder_name: str, scheme_name: str, seed: int = 0) -> Obtained:
         """Find a cell's checkpoint, fine-tune it, or build an untrained stand-in.
 
         Raises
@@ -213,12 +232,35 @@ class Workbench:
         CheckpointError
             If a checkpoint is altered or does not fit the scheme, or an encoder is unknown.
         """
-        key = (encoder_name, scheme_name)
+        key = (encoder_name, scheme_name, seed)
         if key not in self._obtained:
-            self._obtained[key] = self._obtain(encoder_name, self.scheme(scheme_name))
+            self._obtained[key] = self._obtain(encoder_name, self.scheme(scheme_name), seed)
         return self._obtained[key]
 
-    def _obtain(self, encoder_name: str, scheme: Scheme) -> Obtained:
+    def checkpoint_dir(self, encoder_name: str, scheme_name: str, seed: int = 0) -> Path:
+        """Return where the store keeps the checkpoint of a cell, or would keep it."""
+        directory = self.plan.weights.get(encoder_name)
+        weights = find_weights(get_encoder(encoder_name, directory), directory)
+        return self._kept(encoder_name, self.scheme(scheme_name), seed, weights)
+
+    def _kept(self, encoder_name: str, scheme: Scheme, seed: int, weights: Weights) -> Path:
+        recipe = self.plan.recipe
+        return checkpoint_dir(
+            self.plan.store,
+            encoder=encoder_name,
+            scheme=scheme.name,
+            dominance=scheme.dominance,
+            recipe=recipe.training_facts(),
+            seed=seed,
+            base_sha256=weights.sha256,
+            train_sha256=self.splits["train"].sha256,
+            # The rows that choose an epoch are part of what made the weights.
+            validation_sha256=self.splits["validation"].sha256
+            if recipe.early_stopping_patience
+            else None,
+        )
+
+    def _obtain(self, encoder_name: str, scheme: Scheme, seed: int) -> Obtained:
         plan = self.plan
         brought = plan.checkpoints.get((encoder_name, scheme.name))
         if brought is not None:
@@ -226,16 +268,7 @@ class Workbench:
         directory = plan.weights.get(encoder_name)
         encoder = get_encoder(encoder_name, directory)
         weights = find_weights(encoder, directory)
-        kept = checkpoint_dir(
-            plan.store,
-            encoder=encoder_name,
-            scheme=scheme.name,
-            dominance=scheme.dominance,
-            recipe=plan.recipe.model_dump(),
-            seed=plan.seed,
-            base_sha256=weights.sha256,
-            train_sha256=self.splits["train"].sha256,
-        )
+        kept = self._kept(encoder_name, scheme, seed, weights)
         if weights.kind == "random":
             reason = f"no pretrained weights: {weights.reason}"
         elif kept.exists():
@@ -250,28 +283,35 @@ class Workbench:
                 recipe=plan.recipe,
                 weights=weights,
                 out=kept,
-                seed=plan.seed,
+                seed=seed,
                 threads=plan.threads,
+                validation=self.validation(),
             )
             return Obtained(checkpoint, None)
         untrained = write_untrained(
             encoder,
             scheme,
             weights=weights,
-            out=self._scratch / f"{encoder_name}-{scheme.name}",
+            out=self._scratch / f"{encoder_name}-{scheme.name}-{seed}",
             max_length=plan.recipe.max_length,
-            seed=plan.seed,
+            seed=seed,
         )
         return Obtained(untrained, reason)
 
+    def validation(self) -> Validation | None:
+        """Return what scores the epochs of a recipe that stops early; None for any other."""
+        if not self.plan.recipe.early_stopping_patience:
+            return None
+        return Validation(self.splits["validation"], validation_score)
+
     def model(self, cell: Cell) -> Model:
         """Load a cell's checkpoint into its engine, keeping only one checkpoint in memory."""
-        key = (cell.encoder, cell.scheme, cell.engine)
+        key = _key(cell)[:4]
         if key not in self._models:
-            self._models = {k: m for k, m in self._models.items() if k[:2] == key[:2]}
-            self._classifiers = {i: c for i, c in self._classifiers.items() if i[:2] == key[:2]}
+            self._models = {k: m for k, m in self._models.items() if k[:3] == key[:3]}
+            self._classifiers = {i: c for i, c in self._classifiers.items() if i[:3] == key[:3]}
             self._models[key] = load_model(
-                self.obtain(cell.encoder, cell.scheme).checkpoint,
+                self.obtain(cell.encoder, cell.scheme, cell.seed).checkpoint,
                 cell.engine,
                 threads=self.plan.threads,
                 calibration=spread(self.splits["train"].texts, CALIBRATION_TEXTS),
@@ -307,15 +347,19 @@ class Workbench:
             warnings.warn(NO_DOT_PRODUCTS, stacklevel=2)
         load_start = load_average()
         resettable = reset_peak_rss()
-        obtained, task = self.obtain(cell.encoder, cell.scheme), self.task(cell.scheme)
+        obtained = self.obtain(cell.encoder, cell.scheme, cell.seed)
+        task = self.task(cell.scheme)
         classifier = self.classifier(cell)
         fields: dict[str, Any] = {"unscored_reason": obtained.unscored_reason}
         logits = None
         if obtained.unscored_reason is None:
-            scored, logits = self._score(classifier, task, twin)
+            logits = self.logits(cell)
+            scored = self._score(logits, task, twin)
             if twin is not None and (search := self._repair(cell, scored["scores"], task, twin)):
                 classifier = self.classifier(cell)
-                scored, logits = self._score(classifier, task, twin)
+                del self._logits[cell.id]
+                logits = self.logits(cell)
+                scored = self._score(logits, task, twin)
                 fields["precision_search"] = search
             fields |= scored
         fields |= self._time_split(cell, classifier, task.texts["test"])
@@ -330,7 +374,7 @@ class Workbench:
                 sha256=obtained.checkpoint.sha256,
                 base_sha256=obtained.checkpoint.base_sha256,
             ),
-            recipe=obtained.checkpoint.recipe,
+            recipe=self._recipe_of(obtained.checkpoint),
             parameters=classifier.parameters,
             size_bytes=classifier.size_bytes,
             peak_rss_bytes=peak_rss_bytes() if resettable else None,
@@ -381,12 +425,32 @@ class Workbench:
             seconds=time.perf_counter() - began,
         )
 
-    def _score(
-        self, classifier: Classifier, task: Task, twin: Record | None
-    ) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:
-        """Return the record's fields of scores, and the logits per split."""
+    def logits(self, cell: Cell) -> Logits:
+        """Return a cell's logits on the validation and test splits, computed or handed in once."""
+        if cell.id not in self._logits:
+            classifier, texts = self.classifier(cell), self.task(cell.scheme).texts
+            self._logits[cell.id] = {
+                name: classifier.logits(texts[name]) for name in ("validation", "test")
+            }
+        return self._logits[cell.id]
+
+    def hand_in(self, cell: Cell, logits: Logits) -> None:
+        """Take a cell's logits from elsewhere: see `goemo_eval.executors`."""
+        self._logits[cell.id] = logits
+
+    def _recipe_of(self, checkpoint: Checkpoint) -> dict[str, Any] | None:
+        """Return a checkpoint's recipe with the threshold strategy that decides now."""
+        if checkpoint.recipe is None:
+            return None
+        return checkpoint.recipe | {"threshold_strategy": self._strategy}
+
+    @property
+    def _strategy(self) -> str:
+        return self.plan.strategy or self.plan.recipe.threshold_strategy
+
+    def _score(self, logits: Logits, task: Task, twin: Record | None) -> dict[str, Any]:
+        """Return the record's fields of scores."""
         sha = {name: split.sha256 for name, split in self.splits.items()}
-        logits = {name: classifier.logits(task.texts[name]) for name in ("validation", "test")}
 
         def scores(thresholds: Thresholds | None) -> SplitScores:
             by_split = {
@@ -409,13 +473,12 @@ class Workbench:
         if task.scheme.kind == "multiclass":
             # argmax fits nothing, so refitting changes nothing: both readings of INT8 are one.
             both = scores(None)
-            fields: dict[str, Any] = {
+            return {
                 "scores": both,
                 "scores_refitted": both if twin else None,
                 "decisions": decisions(None),
                 "calibration": calibrate(softmax(logits["test"]), task.targets["test"]),
             }
-            return fields, logits
         own = {
             strategy: fit_thresholds(
                 logits["validation"],
@@ -425,10 +488,18 @@ class Workbench:
             )
             for strategy in STRATEGIES
         }
-        fitted = own[self.plan.strategy]  # type: ignore[index]
+        chosen = self._strategy
+        cross_validated: Mapping[Any, float] = {}
+        if chosen == CHOSEN:
+            chosen, cross_validated = choose_strategy(
+                sigmoid(logits["validation"]), task.targets["validation"]
+            )
+        if chosen not in own:
+            raise ScoreError(unknown_name("threshold strategy", chosen, [*STRATEGIES, CHOSEN]))
+        fitted = own[chosen]
         used = (_thresholds(twin) if twin else None) or fitted
         by_strategy = {strategy: scores(thresholds) for strategy, thresholds in own.items()}
-        fields = {
+        return {
             "scores": scores(used),
             "decisions": decisions(used),
             "calibration": calibrate(sigmoid(logits["test"]), task.targets["test"]),
@@ -446,11 +517,11 @@ class Workbench:
                     strategy=strategy,
                     validation_macro_f1=both.validation.macro_f1,
                     test_macro_f1=both.test.macro_f1,
+                    cross_validated_macro_f1=cross_validated.get(strategy),
                 )
                 for strategy, both in by_strategy.items()
             ),
         }
-        return fields, logits
 
     def _time_split(
         self, cell: Cell, classifier: Classifier, texts: Sequence[str]
@@ -525,8 +596,8 @@ def spread(texts: Sequence[str], count: int) -> list[str]:
     )
 
 
-def _key(cell: Cell) -> tuple[str, ...]:
-    return (cell.encoder, cell.scheme, cell.engine, cell.precision)
+def _key(cell: Cell) -> tuple[str | int, ...]:
+    return (cell.encoder, cell.scheme, cell.seed, cell.engine, cell.precision)
 
 
 def _thresholds(record: Record) -> Thresholds | None:

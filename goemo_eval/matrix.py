@@ -101,6 +101,20 @@ def parse_dominance(text: str) -> str:
     return parse_choice(text, "dominance rule", ["auto", *DOMINANCE_RULES])
 
 
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Split ``"1,2,3"`` into seeds.
+
+    Raises
+    ------
+    GoemoError
+        If the text names none, or one is no integer of 0 or more.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
+        raise GoemoError(f"--seeds {text!r}: expected integers of 0 or more, such as 1,2,3")
+    return tuple(dict.fromkeys(int(part) for part in parts))
+
+
 def parse_weights(texts: Sequence[str]) -> dict[str, Path]:
     """Parse ``ENCODER=DIR`` texts.
 
@@ -150,19 +164,19 @@ def matrix(
     schemes: str,
     engines: str,
     precisions: str,
-    seed: int,
+    seeds: Sequence[int],
     weights: Mapping[str, Path],
     checkpoints: Mapping[tuple[str, str], Path],
     default_engines: Sequence[str] = tuple(ENGINES),
 ) -> list[Cell]:
-    """Return the cells of a run, FP32 before INT8.
+    """Return the cells of a run, seed by seed, FP32 before INT8.
 
     Parameters
     ----------
     encoders, schemes, engines, precisions : str
         Comma-separated names; empty for the default: every registered encoder, ``raw`` and
         ``simplified``, `default_engines`, both precisions.
-    seed : int
+    seeds : sequence of int
     weights, checkpoints : mapping
         What the user brings; it makes further encoder names known.
     default_engines : sequence of str, default every engine
@@ -170,8 +184,13 @@ def matrix(
     Raises
     ------
     GoemoError
-        If a name is unknown.
+        If a name is unknown, or several seeds are asked of a checkpoint that has one.
     """
+    if len(seeds) > 1 and checkpoints:
+        brought = ", ".join("-".join(pair) for pair in checkpoints)
+        raise CheckpointError(
+            f"--checkpoint {brought} was fine-tuned with one seed: pass one seed, or leave it out"
+        )
     names = tuple(dict.fromkeys(part.strip() for part in encoders.split(",") if part.strip()))
     for name in names:
         if not any(name == encoder for encoder, _ in checkpoints):
@@ -179,9 +198,10 @@ def matrix(
     chosen = parse_list(schemes or "raw,simplified", "scheme", scheme_names())
     return [
         Cell(encoder=encoder, scheme=scheme, engine=engine, precision=precision, seed=seed)
-        for encoder, scheme, engine, precision in product(
+        for encoder, scheme, seed, engine, precision in product(
             names or encoder_names(),
             chosen,
+            seeds,
             parse_list(engines or ",".join(default_engines), "engine", tuple(ENGINES)),
             sorted(parse_list(precisions, "precision", PRECISIONS)),
         )

@@ -16,6 +16,7 @@ from goemo_eval.engines.cpu import limit_isa
 from goemo_eval.engines.registry import missing_engine
 from goemo_eval.errors import EXIT_BAD_INPUT, GoemoError
 from goemo_eval.evaluate import INT8_BUDGET, Plan, Workbench
+from goemo_eval.executors import check_executor, prepare
 from goemo_eval.matrix import (
     Profile,
     get_profile,
@@ -23,6 +24,7 @@ from goemo_eval.matrix import (
     parse_checkpoints,
     parse_dominance,
     parse_repair,
+    parse_seeds,
     parse_train,
     parse_weights,
 )
@@ -83,12 +85,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="auto",
         help="rule that picks one label of several (default: votes if known, else frequent)",
     )
-    add("--seed", type=int, default=0, help="of fine-tuning (default 0)")
+    add(
+        "--seeds",
+        "--seed",
+        default="0",
+        metavar="A,B",
+        help="of fine-tuning: a cell per seed (default 0)",
+    )
     add(
         "--threads",
         type=int,
         default=available_threads(),
         help="CPU threads (default: all available)",
+    )
+    add(
+        "--executor",
+        default="order",
+        metavar="order|ray",
+        help="fine-tune and score cells in order (default) or as tasks of a Ray cluster",
+    )
+    add(
+        "--gpus-per-cell",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="GPUs that a Ray task claims (default 0)",
     )
     add(
         "--int8-repair",
@@ -143,14 +164,12 @@ class Bench:
         checkpoints = parse_checkpoints(option("--checkpoint"))
         if option("--threads") < 1:
             raise GoemoError(f"--threads must be at least 1: got {option('--threads')}")
-        if option("--seed") < 0:
-            raise GoemoError(f"--seed must be at least 0: got {option('--seed')}")
         self.cells = matrix(
             encoders=option("--encoders"),
             schemes=option("--schemes"),
             engines=option("--engines"),
             precisions=option("--precisions"),
-            seed=option("--seed"),
+            seeds=parse_seeds(option("--seeds")),
             weights=weights,
             checkpoints=checkpoints,
             default_engines=profile.engines,
@@ -163,7 +182,6 @@ class Bench:
                 source=option("--data") or profile.data,
                 recipe=load_recipe(option("--recipe") or profile.recipe),
                 store=option("--store") or default_store(),
-                seed=option("--seed"),
                 threads=option("--threads"),
                 train=parse_train(option("--train")),
                 dominance=parse_dominance(option("--dominance")),
@@ -180,6 +198,8 @@ class Bench:
         self.max_drop: float = option("--max-drop")
         self.alpha: float = option("--alpha")
         self.records: dict[str, Record] = {}
+        self.executor = check_executor(option("--executor"))
+        self._prepared = False
         self._config = config
 
     def measure(self, cell: Cell) -> Record:
@@ -191,9 +211,17 @@ class Bench:
             pytest.skip(reason)
         if cell.id not in self.records:
             with self._uncaptured():
+                self._prepare()
                 self.records[cell.id] = self.workbench.measure(cell)
             self._judge(cell)
         return self.records[cell.id]
+
+    def _prepare(self) -> None:
+        """Let the executor fine-tune and score all cells, before the first is measured."""
+        if not self._prepared:
+            self._prepared = True
+            gpus = self._config.getoption("--gpus-per-cell")
+            prepare(self.workbench, self.cells, executor=self.executor, gpus=gpus)
 
     def time(self, cell: Cell, shape: str, benchmark: Any) -> Record:
         """Let pytest-benchmark time the forward pass, and put the times into the cell's record."""

@@ -84,6 +84,48 @@ def test_fp32_and_int8_of_a_multilabel_cell(plan: Plan) -> None:
         assert curves.support == tuple(positives.tolist())
 
 
+def test_the_recipe_names_the_thresholds(plan: Plan) -> None:
+    recipe = plan.recipe.model_copy(update={"threshold_strategy": "smoothed"})
+    with Workbench(replace(plan, recipe=recipe)) as bench:
+        record = bench.measure(cell())
+        chosen = Workbench(replace(plan, strategy="chosen")).measure(cell())
+        with pytest.raises(ScoreError, match="unknown threshold strategy 'best'"):
+            Workbench(replace(plan, strategy="best")).measure(cell())
+    assert record.thresholds is not None
+    assert record.thresholds.strategy == "smoothed"
+    assert record.recipe is not None
+    assert record.recipe["threshold_strategy"] == "smoothed"
+    by_strategy = {s.strategy: s for s in chosen.strategies}
+    best = max(by_strategy.values(), key=lambda s: s.cross_validated_macro_f1)
+    assert chosen.thresholds is not None
+    assert by_strategy[chosen.thresholds.strategy].cross_validated_macro_f1 == (
+        best.cross_validated_macro_f1
+    )
+    assert chosen.scores is not None
+    assert chosen.scores.test.macro_f1 == by_strategy[chosen.thresholds.strategy].test_macro_f1
+
+
+def test_each_seed_is_a_cell_of_its_own(plan: Plan, tiny_weights_dir: Path) -> None:
+    plan = replace(plan, weights={"tiny": tiny_weights_dir})
+    with Workbench(plan) as bench:
+        one, two = (
+            bench.measure(cell("tiny", "raw").model_copy(update={"seed": seed})) for seed in (1, 2)
+        )
+    assert (one.cell.seed, two.cell.seed) == (1, 2)
+    assert one.weights.sha256 != two.weights.sha256
+    assert len(list((plan.store / "checkpoints").glob("tiny-raw-*"))) == 2
+
+
+def test_early_stopping_scores_the_validation_split(plan: Plan, tiny_weights_dir: Path) -> None:
+    recipe = plan.recipe.model_copy(update={"early_stopping_patience": 1})
+    plan = replace(plan, weights={"tiny": tiny_weights_dir})
+    with Workbench(replace(plan, recipe=recipe)) as bench, Workbench(plan) as plain:
+        assert bench.checkpoint_dir("tiny", "raw") != plain.checkpoint_dir("tiny", "raw")
+        record = bench.measure(cell("tiny", "raw"))
+    assert record.recipe is not None
+    assert record.recipe["early_stopping_patience"] == 1
+
+
 def test_second_run_trains_nothing(
     plan: Plan, tiny_weights_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from goemo_eval.matrix import (
     parse_checkpoints,
     parse_dominance,
     parse_list,
+    parse_seeds,
     parse_train,
     parse_weights,
 )
@@ -18,7 +19,7 @@ from goemo_eval.matrix import (
 
 def ids(**narrowed: str) -> list[str]:
     defaults = {"encoders": "", "schemes": "", "engines": "", "precisions": ""}
-    cells = matrix(**defaults | narrowed, seed=0, weights={}, checkpoints={})
+    cells = matrix(**defaults | narrowed, seeds=(0,), weights={}, checkpoints={})
     return [cell.id for cell in cells]
 
 
@@ -60,7 +61,7 @@ def test_an_encoder_of_ones_own(tmp_path: Path, tiny_weights_dir: Path) -> None:
         schemes="raw",
         engines="",
         precisions="fp32",
-        seed=2,
+        seeds=(2,),
         weights=weights,
         checkpoints=checkpoints,
         default_engines=["torch"],
@@ -93,3 +94,38 @@ def test_choices() -> None:
     ):
         with pytest.raises(GoemoError, match="known are"):
             wrong()
+
+
+def test_seeds_multiply_the_cells() -> None:
+    cells = matrix(
+        encoders="minilm",
+        schemes="raw",
+        engines="torch",
+        precisions="",
+        seeds=parse_seeds("1, 2,1"),
+        weights={},
+        checkpoints={},
+    )
+    assert [cell.id for cell in cells] == [
+        "minilm-raw-torch-fp32-s1",
+        "minilm-raw-torch-int8-s1",
+        "minilm-raw-torch-fp32-s2",
+        "minilm-raw-torch-int8-s2",
+    ]
+    for wrong in ("", "a", "-1", "1.5", "1;2"):
+        with pytest.raises(GoemoError, match=r"--seeds .*expected integers"):
+            parse_seeds(wrong)
+
+
+def test_a_checkpoint_has_one_seed(tmp_path: Path) -> None:
+    brought = {("minilm", "raw"): tmp_path}
+    with pytest.raises(GoemoError, match="--checkpoint minilm-raw was fine-tuned with one seed"):
+        matrix(
+            encoders="minilm",
+            schemes="raw",
+            engines="",
+            precisions="",
+            seeds=(1, 2),
+            weights={},
+            checkpoints=brought,
+        )

@@ -86,6 +86,40 @@ def make_split(
     )
 
 
+def subset(split: Split, rows: int, *, seed: int) -> Split:
+    """Return random rows of a split, in their order.
+
+    Parameters
+    ----------
+    split : Split
+    rows : int
+    seed : int
+
+    Returns
+    -------
+    Split
+        With its own sha256.
+
+    Raises
+    ------
+    DataError
+        If the split has fewer rows.
+    """
+    if rows > len(split):
+        raise DataError(f"the {split.name} split has {len(split)} rows: cannot take {rows} of them")
+    kept = np.sort(np.random.default_rng(seed).permutation(len(split))[:rows])
+    triples = (
+        (split.texts[i], np.flatnonzero(split.labels[i]).tolist(), split.ids[i]) for i in kept
+    )
+    return make_split(
+        split.name,
+        split.source,
+        triples,
+        revision=split.revision,
+        votes=None if split.votes is None else split.votes[kept],
+    )
+
+
 def parse_label_ids(field: str, where: str) -> list[int]:
     """Parse ``"3,10"`` into label ids.
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from goemo_eval.engines.base import Batch, Classifier, Layer, Runtime
 from goemo_eval.engines.checkpoint import Checkpoint
+from goemo_eval.engines.pooling import restore_pooling
 from goemo_eval.engines.quiet import quiet_transformers
 from goemo_eval.errors import CheckpointError
 
@@ -110,9 +111,11 @@ def load_pretrained(checkpoint: Checkpoint) -> Pretrained:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     with quiet_transformers():
-        module = AutoModelForSequenceClassification.from_pretrained(
-            checkpoint.path, use_safetensors=True, local_files_only=True
-        ).eval()
+        module = restore_pooling(
+            AutoModelForSequenceClassification.from_pretrained(
+                checkpoint.path, use_safetensors=True, local_files_only=True
+            ).eval()
+        )
         tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, local_files_only=True)
     if module.config.num_labels != len(checkpoint.labels):
         raise CheckpointError(

@@ -27,6 +27,37 @@ def fit_thresholds(
     return search_thresholds(sigmoid(logits), targets, strategy, fitted_on=fitted_on)
 
 
+def validation_score(logits: npt.NDArray[Any], targets: npt.NDArray[Any]) -> float:
+    """Return Macro-F1 on the split that an epoch or a trial is judged by.
+
+    Parameters
+    ----------
+    logits : ndarray of float, shape (N, K)
+    targets : ndarray of bool, shape (N, K), or ndarray of int, shape (N,)
+        Multilabel logits are decided by per-label thresholds fitted to these very rows: it
+        flatters, but it flatters every epoch and trial alike.
+
+    Returns
+    -------
+    float
+    """
+    here = "the rows that are scored"
+    multilabel = np.asarray(targets).ndim == 2
+    thresholds = (
+        fit_thresholds(logits, targets, strategy="per-label", fitted_on=here)
+        if multilabel
+        else None
+    )
+    return score_logits(
+        logits,
+        targets,
+        labels=[str(k) for k in range(np.asarray(logits).shape[1])],
+        split_sha256=here,
+        thresholds=thresholds,
+        in_sample=True,
+    ).macro_f1
+
+
 def decide(logits: npt.NDArray[Any], thresholds: Thresholds | None) -> npt.NDArray[Any]:
     """Turn logits into decisions.
 

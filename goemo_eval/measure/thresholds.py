@@ -1,26 +1,29 @@
-"""Thresholds that turn probabilities into decisions, searched exactly.
-
-Between two neighbouring scores every cut gives the same decisions, so a search over one cut
-per distinct score is a search over all of them; no grid is needed. The chosen cut lies midway
-between its two neighbouring scores. Of cuts with equal F1 the highest wins: it makes the fewest
-positive decisions.
-"""
+"""Thresholds that turn probabilities into decisions, by strategies that fit them to a split."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from goemo_eval.errors import ScoreError, unknown_name
+from goemo_eval.measure.cuts import (
+    FIXED,
+    FloatArray,
+    cross_fitted_cuts,
+    global_cut,
+    per_label_cuts,
+    shrunk_cuts,
+    smoothed_cuts,
+)
 
-Strategy = Literal["fixed", "global", "per-label"]
-STRATEGIES: tuple[Strategy, ...] = ("fixed", "global", "per-label")
-FIXED = 0.5
-
-FloatArray = npt.NDArray[np.float64]
+Strategy = Literal["fixed", "global", "per-label", "smoothed", "shrunk", "cross-fitted"]
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+CHOSEN = "chosen"
+"""Stands for the strategy that `goemo_eval.measure.strategies.choose_strategy` picks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,7 @@ class Thresholds:
 
     Attributes
     ----------
-    strategy : {"fixed", "global", "per-label"}
+    strategy : {"fixed", "global", "per-label", "smoothed", "shrunk", "cross-fitted"}
     values : ndarray of float64, shape (K,)
         In ``[0, 1]``; a label is predicted where its probability is ``>=`` its value.
     fitted_on : str or None
@@ -96,10 +99,11 @@ def search_thresholds(
     probabilities : ndarray of float, shape (N, K)
         In ``[0, 1]``.
     targets : ndarray of bool, shape (N, K)
-    strategy : {"fixed", "global", "per-label"}, default "per-label"
+    strategy : {"fixed", "global", "per-label", "smoothed", "shrunk", "cross-fitted"}, default "per-label"
         ``fixed``: 0.5 for all. ``global``: the one value with the best Macro-F1.
         ``per-label``: for each label the value with its best F1, which is the best Macro-F1 too;
-        a label without positives here has no best value and takes the global one.
+        a label without positives here has no best value and takes the global one. The others
+        give up some of that fit for labels with few positives: `goemo_eval.measure.cuts` says how.
     fitted_on : str
         sha256 of the split, kept so that scoring the same split can be refused.
 
@@ -135,18 +139,22 @@ def search_thresholds(
     n_labels = probabilities.shape[1]
     if strategy == "fixed":
         return Thresholds("fixed", np.full(n_labels, FIXED), None)
-    best = _best_global(probabilities, targets)
     if strategy == "global":
-        return Thresholds("global", np.full(n_labels, best), fitted_on)
-    if strategy == "per-label":
-        values = [
-            _best_cut(probabilities[:, k], _f1_path(probabilities[:, k], targets[:, k])[1])
-            if targets[:, k].any()
-            else best
-            for k in range(n_labels)
-        ]
-        return Thresholds("per-label", np.array(values), fitted_on)
+        return Thresholds(
+            "global", np.full(n_labels, global_cut(probabilities, targets)), fitted_on
+        )
+    if strategy in _PER_LABEL:
+        values = _PER_LABEL[strategy](probabilities, targets)
+        return Thresholds(strategy, values, fitted_on)  # type: ignore[arg-type]
     raise ScoreError(unknown_name("threshold strategy", strategy, STRATEGIES))
+
+
+_PER_LABEL: dict[str, Callable[[FloatArray, npt.NDArray[np.bool_]], FloatArray]] = {
+    "per-label": per_label_cuts,
+    "smoothed": smoothed_cuts,
+    "shrunk": shrunk_cuts,
+    "cross-fitted": cross_fitted_cuts,
+}
 
 
 def _checked(probabilities: npt.NDArray[Any]) -> FloatArray:
@@ -160,49 +168,3 @@ def _checked(probabilities: npt.NDArray[Any]) -> FloatArray:
             "probabilities must lie in [0, 1]: got NaN or a value outside; pass sigmoid(logits)"
         )
     return probabilities
-
-
-def _f1_path(
-    scores: FloatArray, targets: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.intp], FloatArray]:
-    """Return the order of falling scores, and F1 when the first 1, 2, ... N of it are positive."""
-    order = np.argsort(-scores, kind="stable")
-    tp = np.cumsum(targets[order])
-    f1 = 2 * tp / (np.arange(1, len(scores) + 1) + targets.sum())
-    return order, f1
-
-
-def _best_cut(scores: FloatArray, values: FloatArray) -> float:
-    """Return the midpoint cut below the best of `values`, the objective along falling `scores`.
-
-    Only the last of equal scores is a cut. Below the lowest score the neighbour is 0.
-    """
-    falling = np.sort(scores)[::-1]
-    last_of_equal = np.append(falling[:-1] != falling[1:], True)
-    best = int(
-        np.argmax(np.where(last_of_equal, values, -np.inf))
-    )  # argmax: the first, the highest cut
-    above = falling[best]
-    below = falling[best + 1] if best + 1 < len(falling) else 0.0
-    middle = (above + below) / 2
-    # Neighbouring floats have no midpoint between them: the upper score itself is the cut then.
-    return float(middle if middle > below or best + 1 == len(falling) else above)
-
-
-def _best_global(probabilities: FloatArray, targets: npt.NDArray[np.bool_]) -> float:
-    """Return the one cut with the best Macro-F1.
-
-    Walking down all N*K scores, each step changes the F1 of one label: the sum of those changes
-    is Macro-F1 at every cut.
-    """
-    if not targets.any():
-        return FIXED
-    n, n_labels = probabilities.shape
-    steps = np.empty((n, n_labels))
-    for k in range(n_labels):
-        order, f1 = _f1_path(probabilities[:, k], targets[:, k])
-        steps[order, k] = np.diff(f1, prepend=0.0)
-    flat = probabilities.ravel()
-    order = np.argsort(-flat, kind="stable")
-    # A label's own steps keep their order here: the sort is stable and its rows were visited so too.
-    return _best_cut(flat, np.cumsum(steps.ravel()[order]) / n_labels)

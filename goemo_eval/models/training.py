@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
+import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from goemo_eval.data.schemes import Scheme
 from goemo_eval.data.splits import Split
@@ -20,10 +19,15 @@ from goemo_eval.engines.checkpoint import (
     sha256_of_file,
     write_manifest,
 )
+from goemo_eval.engines.pooling import use_mean_pooling
 from goemo_eval.engines.quiet import quiet_transformers
-from goemo_eval.errors import CheckpointError
+from goemo_eval.errors import CheckpointError, DivergedError
+from goemo_eval.models.batches import train_batches, training_rows
 from goemo_eval.models.encoders import Encoder, Weights, build_model, load_tokenizer
+from goemo_eval.models.losses import loss_of
+from goemo_eval.models.rates import parameter_groups
 from goemo_eval.models.recipes import Recipe
+from goemo_eval.models.validation import Validation, watch
 
 
 def fine_tune(
@@ -36,6 +40,7 @@ def fine_tune(
     out: Path,
     seed: int = 0,
     threads: int | None = None,
+    validation: Validation | None = None,
 ) -> Checkpoint:
     """Fine-tune an encoder and write a checkpoint.
 
@@ -56,6 +61,8 @@ def fine_tune(
         Of the head's initial weights, dropout and the order of batches.
     threads : int, optional
         CPU threads; the bits of the result depend on their number.
+    validation : Validation, optional
+        Scores every epoch. A recipe that stops early needs it; watching alone changes no weight.
 
     Returns
     -------
@@ -64,12 +71,14 @@ def fine_tune(
     Raises
     ------
     CheckpointError
-        If the weights are random, `out` exists, or the loss is not finite.
+        If the weights are random, `out` exists, the recipe stops early and nothing scores its
+        epochs, or this processor cannot compute as the recipe asks.
+    DivergedError
+        If the loss or a validation logit is not finite.
     """
     import torch
-    from transformers import Trainer, TrainingArguments, set_seed
+    from transformers import Trainer, set_seed
     from transformers.data.data_collator import DataCollatorWithPadding
-    from transformers.trainer_utils import get_last_checkpoint
 
     if weights.kind == "random":
         raise CheckpointError(
@@ -77,6 +86,12 @@ def fine_tune(
         )
     if out.exists():
         raise CheckpointError(f"{out}: exists already: choose another directory")
+    if recipe.early_stopping_patience and validation is None:
+        raise CheckpointError(
+            f"recipe {recipe.name} has early_stopping_patience {recipe.early_stopping_patience}: "
+            "pass validation=, which scores the epochs, or set it to 0"
+        )
+    _check_compute(recipe)
     partial = out.with_name(out.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
     if threads is not None:
@@ -85,40 +100,38 @@ def fine_tune(
     with quiet_transformers():
         tokenizer = load_tokenizer(weights)
         model = build_model(encoder, weights, scheme.labels, kind=scheme.kind)
+        if recipe.pooling == "mean":
+            use_mean_pooling(model)
         rows = training_rows(tokenizer, scheme, train, max_length=recipe.max_length)
-        arguments = TrainingArguments(
-            output_dir=str(partial),
-            num_train_epochs=recipe.epochs,
-            per_device_train_batch_size=recipe.batch_size,
-            learning_rate=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            warmup_steps=recipe.warmup_ratio,
-            lr_scheduler_type="linear" if recipe.schedule == "linear" else "constant_with_warmup",
-            save_strategy="steps",
-            save_steps=0.1,
-            save_total_limit=1,
-            logging_strategy="steps",
-            logging_steps=0.02,
-            logging_nan_inf_filter=False,  # a diverged run must show
-            report_to="none",
-            seed=seed,
-            data_seed=seed,
-            disable_tqdm=not sys.stderr.isatty(),
-            log_level="error",
-            remove_unused_columns=False,
-            dataloader_pin_memory=torch.cuda.is_available(),
-        )
+        judged = None
+        if validation is not None:
+            judged = training_rows(
+                tokenizer,
+                scheme,
+                validation.split,
+                max_length=recipe.max_length,
+                train_labels=train.labels,
+            )
+            # By length, so that batches carry little padding; any order gives the same score.
+            judged.sort(key=lambda row: -len(row["input_ids"]))
+        loss = loss_of(recipe, kind=scheme.kind, counts=_counts(rows, len(scheme.labels)))
         trainer = Trainer(
             model=model,
-            args=arguments,
+            args=_arguments(recipe, partial, seed=seed, watched=validation is not None),
             train_dataset=rows,
+            eval_dataset=judged,
             data_collator=DataCollatorWithPadding(tokenizer),
+            compute_loss_func=loss and (lambda out, targets, **_: loss(out.logits, targets)),
         )
-        trainer.get_train_dataloader = functools.partial(_train_batches, trainer, seed)
+        trainer.get_train_dataloader = functools.partial(train_batches, trainer, seed)
+        if (recipe.layer_decay, recipe.head_rate_factor) != (1.0, 1.0):
+            trainer.optimizer = _optimizer(trainer, recipe)
+        if validation is not None:
+            watch(trainer, validation, patience=recipe.early_stopping_patience)
         _say_losses_only_in_the_progress_bar(trainer)
-        result = trainer.train(resume_from_checkpoint=get_last_checkpoint(str(partial)))
+        result = trainer.train(resume_from_checkpoint=_last_state(partial))
     if not np.isfinite(result.training_loss):
-        raise CheckpointError(
+        raise DivergedError(
             f"fine-tuning {encoder.name} diverged (loss {result.training_loss}): lower the "
             f"recipe's learning_rate, now {recipe.learning_rate}"
         )
@@ -138,84 +151,108 @@ def fine_tune(
     return checkpoint
 
 
-def training_rows(
-    tokenizer: Any, scheme: Scheme, train: Split, *, max_length: int
-) -> list[dict[str, Any]]:
-    """Tokenize a training split, unpadded, with its targets in the form that the loss takes."""
-    keep = scheme.keeps(train.labels)
-    votes = None if train.votes is None else train.votes[keep]
-    targets: npt.NDArray[Any] = scheme.targets(
-        train.labels[keep], train_labels=train.labels, votes=votes
-    )
-    if scheme.kind == "multilabel":
-        targets = targets.astype(np.float32)  # binary cross-entropy takes floats
-    texts = [text for text, kept in zip(train.texts, keep, strict=True) if kept]
-    encoded = tokenizer(texts, truncation=True, max_length=max_length)
-    return _rows(encoded["input_ids"], encoded["attention_mask"], targets)
+def _last_state(partial: Path) -> str | None:
+    """Return where the last complete state of an interrupted run lies; remove incomplete ones.
 
-
-def _rows(
-    ids: Sequence[Any], masks: Sequence[Any], targets: npt.NDArray[Any]
-) -> list[dict[str, Any]]:
-    return [
-        {"input_ids": i, "attention_mask": m, "labels": t}
-        for i, m, t in zip(ids, masks, targets.tolist(), strict=True)
-    ]
-
-
-class LengthGroupedOrder:
-    """The order of the rows in an epoch: batches of like length, shuffled by seed and epoch.
-
-    Trainer's own sampler for this draws from the global generator, so that an interrupted run
-    would go on in another order than an uninterrupted one.
-
-    Parameters
-    ----------
-    lengths : sequence of int
-        Tokens of each row.
-    batch_size, seed : int
+    Trainer writes a state's ``trainer_state.json`` after all else, so that one which a killed
+    process left half written has none, or half of one.
     """
+    from transformers.trainer_utils import get_last_checkpoint
 
-    def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int) -> None:
-        self._lengths = list(lengths)
-        self._batch_size = batch_size
-        self._seed = seed
-        self._epoch = 0
+    while (last := get_last_checkpoint(str(partial))) is not None:
+        try:
+            json.loads((Path(last) / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(last)
+            continue
+        return str(last)
+    return None
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; the loader does so before each one."""
-        self._epoch = epoch
 
-    def __len__(self) -> int:
-        return len(self._lengths)
+def _arguments(recipe: Recipe, partial: Path, *, seed: int, watched: bool) -> Any:
+    import torch
+    from transformers import TrainingArguments
 
-    def __iter__(self) -> Iterator[int]:
-        import torch
-        from transformers.trainer_pt_utils import get_length_grouped_indices
+    schedule = {"constant": "constant_with_warmup"}.get(recipe.schedule, recipe.schedule)
+    # Where epochs are scored, states are saved after the score: a resumed run has seen it.
+    saving: dict[str, Any] = {"save_strategy": "steps", "save_steps": 0.1}
+    if watched:
+        saving = {
+            "save_strategy": "epoch",
+            "eval_strategy": "epoch",
+            "per_device_eval_batch_size": 64,
+            "restore_callback_states_from_checkpoint": True,
+        }
+    if recipe.early_stopping_patience:
+        saving |= {
+            "load_best_model_at_end": True,
+            "metric_for_best_model": "macro_f1",
+            "greater_is_better": True,
+        }
+    return TrainingArguments(
+        output_dir=str(partial),
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        warmup_steps=recipe.warmup_ratio,
+        lr_scheduler_type=schedule,
+        save_total_limit=1,
+        logging_strategy="steps",
+        logging_steps=0.02,
+        logging_nan_inf_filter=False,  # a diverged run must show
+        report_to="none",
+        seed=seed,
+        data_seed=seed,
+        disable_tqdm=not sys.stderr.isatty(),
+        log_level="error",
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        bf16=recipe.compute == "bf16",
+        use_cpu=recipe.compute == "bf16" and not torch.cuda.is_available(),
+        **saving,
+    )
 
-        [seed] = np.random.SeedSequence([self._seed, self._epoch]).generate_state(1)
-        generator = torch.Generator().manual_seed(int(seed))
-        return iter(
-            get_length_grouped_indices(self._lengths, self._batch_size, generator=generator)
+
+def _optimizer(trainer: Any, recipe: Recipe) -> Any:
+    """Return Trainer's own optimizer with a learning rate per depth."""
+    kind, options = trainer.get_optimizer_cls_and_kwargs(trainer.args, trainer.model)
+    groups = parameter_groups(
+        trainer.model,
+        decayed=trainer.get_decay_parameter_names(trainer.model),
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        layer_decay=recipe.layer_decay,
+        head_rate_factor=recipe.head_rate_factor,
+    )
+    return kind(groups, **options)
+
+
+def _check_compute(recipe: Recipe) -> None:
+    """Refuse bfloat16 where it would be emulated: that is slower than FP32, and no less coarse."""
+    import torch
+
+    if recipe.compute == "fp32":
+        return
+    # Older releases of torch do not say what the processor has.
+    has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    if torch.cuda.is_available():
+        able = torch.cuda.is_bf16_supported()
+    else:
+        able = any(has.get(flag) for flag in ("avx512_bf16", "amx_bf16", "bf16"))
+    if not able:
+        raise CheckpointError(
+            f"recipe {recipe.name} has compute bf16, for which this processor has no instructions "
+            "(avx512_bf16 or amx_bf16): set it to fp32"
         )
 
 
-def _train_batches(trainer: Any, seed: int) -> Any:
-    """Return the loader of `LengthGroupedOrder`, on the devices that the trainer uses."""
-    from torch.utils.data import DataLoader
-
-    size = trainer.args.train_batch_size
-    order = LengthGroupedOrder(
-        [len(row["input_ids"]) for row in trainer.train_dataset], batch_size=size, seed=seed
-    )
-    loader = DataLoader(
-        trainer.train_dataset,
-        batch_size=size,
-        sampler=order,
-        collate_fn=trainer.data_collator,
-        pin_memory=trainer.args.dataloader_pin_memory,
-    )
-    return trainer.accelerator.prepare(loader)
+def _counts(rows: list[dict[str, Any]], n_labels: int) -> Any:
+    """Count the rows of each label."""
+    targets = np.array([row["labels"] for row in rows])
+    if targets.ndim == 1:
+        return np.bincount(targets, minlength=n_labels)
+    return targets.sum(axis=0).astype(np.int64)
 
 
 def _say_losses_only_in_the_progress_bar(trainer: Any) -> None:

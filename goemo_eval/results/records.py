@@ -16,6 +16,7 @@ from goemo_eval.measure.environment import Environment
 from goemo_eval.measure.latency import Latency, Seconds
 from goemo_eval.measure.metrics import Count, Scores, Unit
 from goemo_eval.measure.plain import Plain
+from goemo_eval.measure.thresholds import Strategy
 from goemo_eval.results.decisions import Decisions
 
 # 1: first version.
@@ -73,7 +74,7 @@ class WeightsEntry(Plain):
 class ThresholdsEntry(Plain):
     """The thresholds that decided (multilabel schemes)."""
 
-    strategy: Literal["fixed", "global", "per-label"]
+    strategy: Strategy
     values: tuple[Unit, ...]
     fitted_on: str | None
 
@@ -88,9 +89,12 @@ class SplitScores(Plain):
 class StrategyScore(Plain):
     """Macro-F1 under one threshold strategy, fitted on validation."""
 
-    strategy: Literal["fixed", "global", "per-label"]
+    strategy: Strategy
     validation_macro_f1: Unit
+    """On the rows that the thresholds were fitted on: less the test value, the gap."""
     test_macro_f1: Unit
+    cross_validated_macro_f1: Unit | None = None
+    """On validation rows that the thresholds were not fitted on, where a strategy was chosen."""
 
 
 class Speedup(Plain):

@@ -39,9 +39,17 @@ def checkpoint_dir(
     seed: int,
     base_sha256: str | None,
     train_sha256: str,
+    validation_sha256: str | None = None,
 ) -> Path:
-    """Return where the checkpoint of one fine-tuning run lies, or would lie."""
+    """Return where the checkpoint of one fine-tuning run lies, or would lie.
+
+    `recipe` holds what differs from plain fine-tuning, and `validation_sha256` is of the split
+    that stops training early, where one does: what was trained before there was either keeps
+    its key.
+    """
+    stopped_by = {} if validation_sha256 is None else {"validation_sha256": validation_sha256}
     key = key_of(
+        **stopped_by,
         encoder=encoder,
         scheme=scheme,
         dominance=dominance,

@@ -41,7 +41,7 @@ def every_cut(scores: np.ndarray) -> np.ndarray:
 
 
 @given(problems())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_per_label_is_never_worse_than_brute_force(problem: tuple[np.ndarray, np.ndarray]) -> None:
     probabilities, targets = problem
     found = search_thresholds(probabilities, targets, "per-label", fitted_on="x")
@@ -56,7 +56,7 @@ def test_per_label_is_never_worse_than_brute_force(problem: tuple[np.ndarray, np
 
 
 @given(problems())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_global_is_never_worse_than_brute_force(problem: tuple[np.ndarray, np.ndarray]) -> None:
     probabilities, targets = problem
     found = search_thresholds(probabilities, targets, "global", fitted_on="x")
@@ -153,7 +153,7 @@ def test_malformed(probabilities: np.ndarray, targets: np.ndarray, message: str)
 
 
 def test_unknown_strategy_and_wrong_width() -> None:
-    with pytest.raises(ScoreError, match="known are fixed, global, per-label"):
+    with pytest.raises(ScoreError, match="known are cross-fitted, fixed, global, per-label"):
         search_thresholds(np.array([[0.5]]), np.array([[True]]), "best", fitted_on="x")
     with pytest.raises(ScoreError, match="have 2 labels, thresholds 1"):
         apply_thresholds(np.zeros((1, 2)), Thresholds("fixed", np.array([0.5]), None))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from goemo_eval.errors import CheckpointError
-from goemo_eval.models.recipes import load_recipe, recipe_names
+from goemo_eval.models.recipes import Recipe, load_recipe, recipe_names, recipe_toml
 
 
 def test_the_studys_values() -> None:
@@ -32,7 +32,9 @@ def test_recipe_of_ones_own(tmp_path: Path) -> None:
         (("epochs", "epoch"), "mine.toml: epochs: Field required"),
         (("max_length", "dropout = 1\nmax_length"), "mine.toml: dropout: Extra inputs"),
         (("= 2", "= 'two'"), "mine.toml: epochs: Input should be a valid integer"),
-        (("'linear'", "'cosine'"), "mine.toml: schedule: Input should be 'constant' or 'linear'"),
+        (("'linear'", "'cosin'"), "mine.toml: schedule: Input should be 'constant', 'linear' or"),
+        (("max_length", "loss = 'mse'\nmax_length"), "mine.toml: loss: Input should be 'bce'"),
+        (("max_length", "layer_decay = 0.0\nmax_length"), "mine.toml: layer_decay: Input should"),
         (("= 2", "= "), "mine.toml: not a recipe in TOML"),
         (("= 2", "= 2\nname = 'x'"), "mine.toml: not a recipe in TOML"),
     ],
@@ -49,3 +51,31 @@ def test_unknown(tmp_path: Path) -> None:
         load_recipe("strong")
     with pytest.raises(CheckpointError, match="cannot read the recipe"):
         load_recipe(str(tmp_path / "nowhere.toml"))
+
+
+def test_written_and_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    changed = {"name": "mine", "loss": "focal", "learning_rate": 3e-7, "layer_decay": 0.9}
+    recipe = Recipe.model_validate(load_recipe("study").model_dump() | changed)
+    path.write_text(recipe_toml(recipe, comment="found by\nsomebody"))
+    assert path.read_text().startswith("# found by\n# somebody\nepochs = 3\n")
+    assert load_recipe(str(path)) == recipe
+
+
+def test_what_training_depends_on() -> None:
+    study = load_recipe("study")
+    # A further field with a default, or another way to decide, trains nothing again.
+    assert study.training_facts() == {
+        "name": "study",
+        "epochs": 3,
+        "batch_size": 32,
+        "learning_rate": 5e-5,
+        "schedule": "constant",
+        "weight_decay": 0.01,
+        "warmup_ratio": 0.0,
+        "max_length": 128,
+    }
+    chosen = study.model_copy(update={"threshold_strategy": "chosen"})
+    assert chosen.training_facts() == study.training_facts()
+    focal = study.model_copy(update={"loss": "focal"})
+    assert focal.training_facts() == study.training_facts() | {"loss": "focal"}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from goemo_eval.models.recipes import load_recipe
 from goemo_eval.results.store import (
     checkpoint_dir,
     key_of,
@@ -33,8 +34,24 @@ def test_checkpoint_of_another_run_lies_elsewhere(tmp_path: Path) -> None:
         {"seed": 1},
         {"train_sha256": "c"},
         {"base_sha256": "c"},
+        {"validation_sha256": "d"},
     ):
         assert checkpoint_dir(tmp_path, **run | change) != first
+
+
+def test_the_key_of_an_early_checkpoint_stands(tmp_path: Path) -> None:
+    """Recipes have learned fields since; what was fine-tuned before is still found."""
+    found = checkpoint_dir(
+        tmp_path,
+        encoder="minilm",
+        scheme="raw",
+        dominance=None,
+        recipe=load_recipe("study").training_facts(),
+        seed=0,
+        base_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        train_sha256="1c254a142be5c00e80d819b9ae1bbd36d94b2eeb8f4b1271846508d57e57d9c5",
+    )
+    assert found.name == "minilm-raw-60c29bb89861"
 
 
 def test_an_interrupted_write_leaves_the_old_file(

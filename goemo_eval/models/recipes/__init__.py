@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from goemo_eval.errors import CheckpointError, unknown_name
 
+Share = Annotated[float, Field(ge=0, lt=1)]
+Exponent = Annotated[float, Field(ge=0, le=10)]
+
 
 class Recipe(BaseModel):
-    """Every value of a fine-tuning run but the seed."""
+    """Every value of a fine-tuning run but the seed.
+
+    The fields without a default are what every recipe states; the others say "as plain
+    fine-tuning does" unless a recipe changes them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -22,13 +30,52 @@ class Recipe(BaseModel):
     batch_size: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     """Peak rate of AdamW."""
-    schedule: Literal["constant", "linear"]
-    """After the warm-up the rate stays, or falls linearly to zero."""
+    schedule: Literal["constant", "linear", "cosine"]
+    """After the warm-up the rate stays, or falls to zero along a line or half a cosine."""
     weight_decay: Annotated[float, Field(ge=0)]
-    warmup_ratio: Annotated[float, Field(ge=0, lt=1)]
+    warmup_ratio: Share
     """Share of all steps over which the rate rises from zero."""
     max_length: Annotated[int, Field(ge=8, le=512)]
     """Tokens to which texts are cut."""
+
+    loss: Literal["bce", "focal", "asymmetric"] = "bce"
+    """See `goemo_eval.models.losses`; a multiclass scheme takes the softmax form of each."""
+    focal_gamma: Exponent = 2.0
+    positive_gamma: Exponent = 1.0
+    """Focusing of the asymmetric loss on positives."""
+    negative_gamma: Exponent = 4.0
+    """Focusing of the asymmetric loss on negatives."""
+    negative_clip: Share = 0.05
+    """Probability below which the asymmetric loss drops a negative."""
+    label_weighting: Literal["none", "inverse", "inverse-sqrt", "class-balanced"] = "none"
+    """How rare labels are made to weigh more: see `goemo_eval.models.losses.label_weights`."""
+    balance_beta: Share = 0.999
+    """Of class-balanced weights: nearer to 1 is nearer to inverse frequency."""
+    label_smoothing: Share = 0.0
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The learning rate falls by this factor with each layer below the top."""
+    head_rate_factor: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """The head's learning rate over `learning_rate`."""
+    pooling: Literal["encoder", "mean"] = "encoder"
+    """What the head reads: the encoder's own summary, or the mean over a text's tokens."""
+    early_stopping_patience: Annotated[int, Field(ge=0)] = 0
+    """Epochs without a better validation Macro-F1 after which training ends with the best
+    epoch's weights; 0 trains all epochs and keeps the last."""
+    threshold_strategy: Literal[
+        "fixed", "global", "per-label", "smoothed", "shrunk", "cross-fitted", "chosen"
+    ] = "per-label"
+    """Of a multilabel scheme's decisions; ``chosen`` picks one by cross-validation."""
+    compute: Literal["fp32", "bf16"] = "fp32"
+    """bf16: matrix products of training in bfloat16, where the processor has instructions for them."""
+
+    def training_facts(self) -> dict[str, Any]:
+        """Return what the weights depend on, for the key that a checkpoint is kept under.
+
+        A field at its default does not stand in it, so that a checkpoint is found again when the
+        library has learned a further field; nor does the threshold strategy, which decides after
+        training.
+        """
+        return self.model_dump(exclude_defaults=True, exclude={"threshold_strategy"})
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -76,3 +123,25 @@ def load_recipe(name: str) -> Recipe:
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
         raise CheckpointError(f"{path}: not a recipe in TOML ({error})") from None
+
+
+def recipe_toml(recipe: Recipe, *, comment: str = "") -> str:
+    """Return a recipe as the text of a TOML file, which `load_recipe` reads back.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    comment : str
+        Stands above it, line by line.
+
+    Examples
+    --------
+    >>> print(recipe_toml(load_recipe("study"), comment="A copy.").splitlines()[:2])
+    ['# A copy.', 'epochs = 3']
+    """
+    values = recipe.model_dump(exclude_defaults=True, exclude={"name"})
+    # Of the values that a recipe holds (text, integers, floats) JSON's form is TOML's too.
+    lines = [f"# {line}".rstrip() for line in comment.splitlines()]
+    return (
+        "\n".join(lines + [f"{key} = {json.dumps(value)}" for key, value in values.items()]) + "\n"
+    )

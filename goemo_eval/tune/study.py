@@ -1,0 +1,345 @@
+"""The study: trials that any number of workers share through one storage, none run twice.
+
+Optuna keeps the trials and proposes the points of TPE. The points of a grid and of a random
+search are known beforehand: they are queued, and workers take them. What Optuna leaves open is
+settled here: two workers that queue at once (the later copies are dropped), a worker that dies
+(its heartbeat ends, and its point is queued again), and the exact end of the study.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from tqdm import tqdm
+
+from goemo_eval.data.splits import subset
+from goemo_eval.errors import DivergedError, TuneError
+from goemo_eval.evaluate import Workbench
+from goemo_eval.measure.scoring import validation_score
+from goemo_eval.models.encoders import find_weights, get_encoder
+from goemo_eval.models.recipes import Recipe
+from goemo_eval.models.training import fine_tune
+from goemo_eval.models.validation import Validation
+from goemo_eval.results.store import key_of
+from goemo_eval.tune.space import Space
+
+if TYPE_CHECKING:
+    import optuna
+
+Sampler = Literal["grid", "random", "tpe"]
+SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
+_TPE_STARTUP = 10
+_POINT, _RETRY_OF, _WHY = "point", "retry_of", "why"
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a study does, apart from where it is kept.
+
+    Attributes
+    ----------
+    encoder, scheme : str
+    space : Space
+    sampler : {"grid", "random", "tpe"}
+    n_trials : int
+        Finished trials after which the study is over; a grid has as many as it has points.
+    seed : int
+        Of the points and of fine-tuning.
+    rows : int or None
+        Train on this many random rows: a proxy for all of them.
+    prune : bool
+        End a trial after an epoch whose score is below the median of the earlier trials'.
+    """
+
+    encoder: str
+    scheme: str
+    space: Space
+    sampler: Sampler
+    n_trials: int
+    seed: int = 0
+    rows: int | None = None
+    prune: bool = True
+
+
+class _SurplusError(Exception):
+    """A trial that another worker has, or one more than asked for."""
+
+
+def open_study(storage: str, name: str, search: Search, *, heartbeat_s: int = 20) -> optuna.Study:
+    """Open a study, or create it.
+
+    Parameters
+    ----------
+    storage : str
+        A database URL of SQLAlchemy's, such as ``sqlite:////home/me/studies.db``.
+    name : str
+    search : Search
+    heartbeat_s : int
+        Seconds between a worker's signs of life; one that is silent for twice as long has lost
+        its trial.
+
+    Returns
+    -------
+    optuna.Study
+
+    Raises
+    ------
+    TuneError
+        If Optuna is not installed or the storage is out of reach.
+    """
+    try:
+        import optuna
+        from sqlalchemy.exc import SQLAlchemyError
+    except ImportError:
+        raise TuneError("the search needs Optuna: pip install 'goemo-eval[tune]'") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    patient = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
+    try:
+        with _experiments():
+            kept = optuna.storages.RDBStorage(
+                storage,
+                engine_kwargs=patient,
+                heartbeat_interval=heartbeat_s,
+                heartbeat_stale_trial_callback=_queue_again,
+            )
+        return optuna.create_study(
+            storage=kept,
+            study_name=name,
+            direction="maximize",
+            load_if_exists=True,
+            pruner=pruner if search.prune else optuna.pruners.NopPruner(),
+        )
+    except (SQLAlchemyError, ImportError, optuna.exceptions.StorageInternalError) as error:
+        why = str(error).splitlines()[0]
+        raise TuneError(
+            f"storage {storage}: out of reach ({why}): pass another --storage"
+        ) from None
+
+
+def run_study(study: optuna.Study, search: Search, workbench: Workbench) -> None:
+    """Work on a study until it is over; other workers may do the same at the same time.
+
+    Raises
+    ------
+    TuneError
+        If the study was begun with another search.
+    """
+    _same_search(study, search, workbench)
+    worker = _Worker(study, search, workbench)
+    n_trials = len(search.space.grid()) if search.sampler == "grid" else search.n_trials
+    _queue(study, search, n_trials)
+    with tqdm(total=n_trials, desc="trials", unit="trial", disable=None) as bar:
+        while True:
+            with _experiments():
+                _fail_stale(study)
+            trials = study.get_trials(deepcopy=False)
+            finished = sum(_finished(trial) for trial in trials)
+            bar.update(min(finished, n_trials) - bar.n)
+            if finished >= n_trials:
+                return
+            waiting = any(trial.state.name == "WAITING" for trial in trials)
+            if not waiting and len(_alive(trials)) >= n_trials:
+                time.sleep(0.5)  # others are at the rest; should one die, its point comes back
+                continue
+            worker.run_one(n_trials)
+
+
+class _Worker:
+    """Runs trials one at a time."""
+
+    def __init__(self, study: optuna.Study, search: Search, workbench: Workbench) -> None:
+        self._study, self._search, self._workbench = study, search, workbench
+        self._folder = workbench.plan.store / "tune" / study.study_name
+        train = workbench.splits["train"]
+        self._train = train if search.rows is None else subset(train, search.rows, seed=search.seed)
+
+    def run_one(self, n_trials: int) -> None:
+        import optuna
+
+        if self._search.sampler == "tpe":
+            so_far = len(self._study.get_trials(deepcopy=False))
+            [seed] = np.random.SeedSequence([self._search.seed, so_far]).generate_state(1)
+            with _experiments():
+                self._study.sampler = optuna.samplers.TPESampler(
+                    seed=int(seed), n_startup_trials=_TPE_STARTUP, constant_liar=True
+                )
+        with _experiments():
+            self._study.optimize(
+                lambda trial: self._score(trial, n_trials), n_trials=1, catch=(_SurplusError,)
+            )
+
+    def _score(self, trial: optuna.Trial, n_trials: int) -> float:
+        """Fine-tune at the trial's point and return its validation Macro-F1."""
+        import optuna
+
+        if _surplus(self._study, trial.number, n_trials):
+            raise _SurplusError
+        trial.set_user_attr("worker", f"{socket.gethostname()} {os.getpid()}")
+        search = self._search
+        recipe = search.space.recipe(_suggest(trial, search.space), name=f"trial{trial.number}")
+        scores: dict[int, float] = {}
+
+        def after_epoch(epoch: int, macro_f1: float) -> None:
+            scores[epoch] = macro_f1
+            trial.report(macro_f1, epoch)
+            if search.prune and trial.should_prune():
+                raise optuna.TrialPruned
+
+        try:
+            self._fine_tune(trial, recipe, after_epoch)
+        except DivergedError as error:
+            trial.set_user_attr(_WHY, str(error))
+            raise optuna.TrialPruned from None
+        except KeyboardInterrupt:
+            frozen = self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            _queue_again(self._study, frozen)
+            raise
+        return max(scores.values()) if recipe.early_stopping_patience else scores[max(scores)]
+
+    def _fine_tune(self, trial: optuna.Trial, recipe: Recipe, after_epoch: Any) -> None:
+        import optuna
+
+        plan = self._workbench.plan
+        directory = plan.weights.get(self._search.encoder)
+        encoder = get_encoder(self._search.encoder, directory)
+        origin = trial.user_attrs.get(_RETRY_OF, trial.number)
+        facts = recipe.training_facts() | {"name": ""}
+        # A retried trial goes on from the state that the lost one left here.
+        out = self._folder / f"{origin}-{key_of(recipe=facts, data=self._train.sha256)}"
+        shutil.rmtree(out, ignore_errors=True)
+        try:
+            fine_tune(
+                encoder,
+                self._workbench.scheme(self._search.scheme),
+                self._train,
+                recipe=recipe,
+                weights=find_weights(encoder, directory),
+                out=out,
+                seed=self._search.seed,
+                threads=plan.threads,
+                validation=Validation(
+                    self._workbench.splits["validation"], validation_score, after_epoch
+                ),
+            )
+        except (optuna.TrialPruned, DivergedError):
+            shutil.rmtree(out.with_name(out.name + ".partial"), ignore_errors=True)
+            raise
+        shutil.rmtree(out)  # the score is what is wanted; the best recipe is trained for itself
+
+
+def _suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        name: trial.suggest_categorical(name, choices) for name, choices in space.choices.items()
+    }
+    for name, where in space.ranges.items():
+        if where.whole:
+            values[name] = trial.suggest_int(name, int(where.low), int(where.high), log=where.log)
+        else:
+            values[name] = trial.suggest_float(name, where.low, where.high, log=where.log)
+    return values
+
+
+def _queue(study: optuna.Study, search: Search, n_trials: int) -> None:
+    """Queue the points that are known beforehand and are not in the study yet."""
+    if search.sampler == "grid":
+        points = search.space.grid()
+    else:
+        known = n_trials if search.sampler == "random" else min(n_trials, _TPE_STARTUP)
+        points = list(islice(search.space.random(search.seed), known))
+    there = {_place(trial) for trial in study.get_trials(deepcopy=False)}
+    for i, point in enumerate(points):
+        if i not in there:
+            study.enqueue_trial(point, user_attrs={_POINT: i})
+
+
+def _queue_again(study: optuna.Study, trial: Any) -> None:
+    """Queue the point of a trial that was lost, if a point it has."""
+    origin = trial.user_attrs.get(_RETRY_OF, trial.number)
+    attributes = {_RETRY_OF: origin}
+    if _place(trial) is not None:
+        attributes[_POINT] = _place(trial)
+    point = trial.system_attrs.get("fixed_params") or trial.params
+    study.enqueue_trial(point, user_attrs=attributes)
+
+
+def _place(trial: Any) -> int | None:
+    """Return which of the points known beforehand a trial has."""
+    place: int | None = trial.user_attrs.get(_POINT)
+    return place
+
+
+def _alive(trials: list[Any]) -> list[Any]:
+    """Return the trials that count: without the failed, and without later copies of a point."""
+    found: dict[Any, Any] = {}
+    for trial in sorted((t for t in trials if t.state.name != "FAIL"), key=lambda t: t.number):
+        place = _place(trial)
+        found.setdefault(("own", trial.number) if place is None else place, trial)
+    return sorted(found.values(), key=lambda t: t.number)
+
+
+def _surplus(study: optuna.Study, number: int, n_trials: int) -> bool:
+    """Say whether a trial is a later copy or beyond the number asked for.
+
+    The storage numbers trials one after the other, so that every worker comes to the same answer.
+    """
+    alive = _alive(study.get_trials(deepcopy=False))
+    return number not in {trial.number for trial in alive[:n_trials]}
+
+
+def _finished(trial: Any) -> bool:
+    return trial.state.name in ("COMPLETE", "PRUNED")
+
+
+def _same_search(study: optuna.Study, search: Search, workbench: Workbench) -> None:
+    """Keep what the study searches, or compare it with what was kept."""
+    scheme = workbench.scheme(search.scheme)
+    facts: Mapping[str, Any] = {
+        "encoder": search.encoder,
+        "scheme": search.scheme,
+        "dominance": scheme.dominance,
+        "space": search.space.describe(),
+        "recipe": search.space.base.training_facts(),
+        "sampler": search.sampler,
+        "seed": search.seed,
+        "rows": search.rows,
+        "train": workbench.splits["train"].sha256,
+        "validation": workbench.splits["validation"].sha256,
+    }
+    for name, value in facts.items():
+        kept = study.user_attrs.get(name, value)
+        if json.dumps(kept, sort_keys=True) != json.dumps(value, sort_keys=True):
+            raise TuneError(
+                f"study {study.study_name} was begun with {name} {json.dumps(kept)}, not "
+                f"{json.dumps(value)}: pass another --study"
+            )
+    for name, value in facts.items():
+        if name not in study.user_attrs:
+            study.set_user_attr(name, value)
+
+
+def _fail_stale(study: optuna.Study) -> None:
+    import optuna
+
+    optuna.storages.fail_stale_trials(study)
+
+
+@contextmanager
+def _experiments() -> Iterator[None]:
+    """Silence Optuna's notices that heartbeats and the constant liar may yet change."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield

@@ -1,0 +1,219 @@
+"""What a recipe can ask of fine-tuning beyond the plain form, on the tiny encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from transformers import Trainer, TrainerCallback
+
+from goemo_eval.data.schemes import get_scheme
+from goemo_eval.data.splits import Split
+from goemo_eval.engines.checkpoint import Checkpoint
+from goemo_eval.engines.registry import load_classifier
+from goemo_eval.errors import CheckpointError, DivergedError
+from goemo_eval.measure.scoring import validation_score
+from goemo_eval.models.encoders import find_weights, get_encoder
+from goemo_eval.models.recipes import Recipe
+from goemo_eval.models.training import fine_tune
+from goemo_eval.models.validation import Validation
+
+Run = Callable[..., Checkpoint]
+
+
+@pytest.fixture
+def run(
+    tiny_weights_dir: Path,
+    short_sample: dict[str, Split],
+    quick_recipe: Recipe,
+    tmp_path: Path,
+) -> Run:
+    """Fine-tune the tiny encoder under a changed recipe."""
+    encoder = get_encoder("tiny", tiny_weights_dir)
+
+    def start(
+        out: str, *, scheme: str = "raw", validation: Validation | None = None, **changed: object
+    ) -> Checkpoint:
+        recipe = quick_recipe.model_dump() | {"batch_size": 16} | changed
+        return fine_tune(
+            encoder,
+            get_scheme(scheme),
+            short_sample["train"],
+            recipe=Recipe.model_validate(recipe),
+            weights=find_weights(encoder, tiny_weights_dir),
+            out=tmp_path / out,
+            validation=validation,
+        )
+
+    return start
+
+
+def tensors(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    return load_file(checkpoint.path / "model.safetensors")
+
+
+def same(a: Checkpoint, b: Checkpoint) -> bool:
+    left, right = tensors(a), tensors(b)
+    return all(np.array_equal(left[k], right[k]) for k in left)
+
+
+@pytest.mark.parametrize("scheme", ["raw", "simplified"])
+def test_every_option_trains_and_matters(run: Run, scheme: str) -> None:
+    plain = run("plain", scheme=scheme)
+    for i, changed in enumerate(
+        (
+            {"loss": "focal"},
+            {"loss": "asymmetric", "label_weighting": "class-balanced"},
+            {"label_smoothing": 0.1, "schedule": "cosine"},
+            {"layer_decay": 0.5, "head_rate_factor": 5.0},
+        )
+    ):
+        other = run(f"other{i}", scheme=scheme, **changed)
+        assert all(np.isfinite(t).all() for t in tensors(other).values())
+        assert not same(plain, other)
+        assert other.recipe is not None
+        assert other.recipe.items() >= changed.items()
+
+
+def test_a_rate_per_depth_of_one_is_the_plain_rate(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = run("plain")
+    grouped = run("grouped", layer_decay=1.0, head_rate_factor=1.0 + 1e-12)
+    assert not same(plain, run("decayed", layer_decay=0.5))
+    for name, tensor in tensors(plain).items():
+        np.testing.assert_allclose(tensors(grouped)[name], tensor, atol=1e-6)
+
+
+def test_the_rates_that_the_optimizer_starts_with(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+
+    class Look(TrainerCallback):
+        def on_train_begin(self, args, state, control, optimizer=None, **_):  # type: ignore[no-untyped-def]
+            rates.extend(group["initial_lr"] for group in optimizer.param_groups)
+
+    plain_init = Trainer.__init__
+    monkeypatch.setattr(
+        Trainer,
+        "__init__",
+        lambda self, *a, **k: plain_init(self, *a, **k | {"callbacks": [Look()]}),
+    )
+    run("rates", layer_decay=0.5, head_rate_factor=4.0, learning_rate=1e-3)
+    assert sorted(set(rates)) == pytest.approx([5e-4, 1e-3, 4e-3])
+
+
+def test_watching_changes_no_weight_and_tells_every_epoch(
+    run: Run, short_sample: dict[str, Split]
+) -> None:
+    told: list[tuple[int, float]] = []
+    watched = Validation(
+        short_sample["validation"], validation_score, lambda epoch, f1: told.append((epoch, f1))
+    )
+    seen = run("seen", epochs=3, validation=watched)
+    assert same(seen, run("unseen", epochs=3))
+    assert [epoch for epoch, _ in told] == [1, 2, 3]
+    logits = load_classifier(seen).logits(short_sample["validation"].texts)
+    expected = validation_score(logits, short_sample["validation"].labels)
+    assert told[-1][1] == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("scheme", ["raw", "simplified"])
+def test_early_stopping_keeps_the_best_epoch(
+    run: Run, short_sample: dict[str, Split], scheme: str
+) -> None:
+    scripted = iter([0.2, 0.5, 0.4, 0.3, 0.9, 0.9])
+    told: list[int] = []
+    watched = Validation(
+        short_sample["validation"],
+        lambda logits, targets: next(scripted),
+        lambda epoch, _: told.append(epoch),
+    )
+    stopped = run(
+        "stopped",
+        scheme=scheme,
+        epochs=6,
+        schedule="constant",
+        early_stopping_patience=2,
+        validation=watched,
+    )
+    assert told == [1, 2, 3, 4]
+    # A constant rate with no warm-up to scale makes two epochs of six the same as two of two.
+    two = run("two", scheme=scheme, epochs=2, schedule="constant", warmup_ratio=0.0)
+    scripted = iter([0.2, 0.5, 0.4, 0.3])
+    unwarmed = run(
+        "unwarmed",
+        scheme=scheme,
+        epochs=6,
+        schedule="constant",
+        warmup_ratio=0.0,
+        early_stopping_patience=2,
+        validation=Validation(short_sample["validation"], lambda *_: next(scripted)),
+    )
+    assert same(unwarmed, two)
+    assert not same(stopped, two)
+
+
+def test_a_resumed_run_remembers_its_patience(run: Run, short_sample: dict[str, Split]) -> None:
+    told: list[int] = []
+    scores = {1: 0.5, 2: 0.4, 3: 0.3, 4: 0.9}
+
+    def cut(epoch: int, f1: float) -> None:
+        told.append(epoch)
+        if epoch == 3 and told.count(3) == 1 and len(told) == 3:
+            raise KeyboardInterrupt
+
+    pending: list[int] = []
+
+    def score(*_: object) -> float:
+        pending.append(1)
+        return scores[len(pending)]
+
+    watched = Validation(short_sample["validation"], score, cut)
+    options = {"epochs": 6, "early_stopping_patience": 2, "validation": watched}
+    with pytest.raises(KeyboardInterrupt):
+        run("cut", **options)
+    pending.pop()  # the third epoch is trained and scored again
+    run("cut", **options)
+    assert told == [1, 2, 3, 1, 2, 3]
+
+
+def test_a_state_that_a_killed_process_left_half_written(run: Run, tmp_path: Path) -> None:
+    whole = run("whole", epochs=2)
+    partial = tmp_path / "cut.partial"
+    for step, content in (("5", None), ("7", '{"epoch": 1.')):
+        state = partial / f"checkpoint-{step}"
+        state.mkdir(parents=True)
+        if content:
+            (state / "trainer_state.json").write_text(content)
+    assert same(run("cut", epochs=2), whole)
+    assert not partial.exists()
+
+
+def test_refusals(
+    run: Run, short_sample: dict[str, Split], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CheckpointError, match="early_stopping_patience 2: pass validation="):
+        run("x", early_stopping_patience=2)
+    watched = Validation(short_sample["validation"], validation_score)
+    with pytest.raises(DivergedError, match="lower the recipe's learning_rate"):
+        run("y", learning_rate=1.0, weight_decay=1e30, validation=watched)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+    with pytest.raises(CheckpointError, match="compute bf16, for which this processor"):
+        run("z", compute="bf16")
+
+
+def test_bf16_where_the_processor_has_it(run: Run) -> None:
+    has = getattr(torch.cpu, "get_capabilities", dict)()
+    if not (has.get("avx512_bf16") or has.get("amx_bf16")):
+        pytest.skip("this processor has no bfloat16 instructions")
+    plain, half = run("plain"), run("half", compute="bf16")
+    assert not same(plain, half)
+    for name, tensor in tensors(plain).items():
+        np.testing.assert_allclose(tensors(half)[name], tensor, atol=0.01)
+        assert tensors(half)[name].dtype == np.float32
