@@ -56,6 +56,9 @@ class Recipe(BaseModel):
     """The learning rate falls by this factor with each layer below the top."""
     head_rate_factor: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """The head's learning rate over `learning_rate`."""
+    head_bias: Literal["zero", "prior"] = "zero"
+    """Where the head's bias starts: at zero, or at each label's share of the training rows, so that
+    the first steps need not drag every logit down through the encoder."""
     pooling: Literal["encoder", "mean"] = "encoder"
     """What the head reads: the encoder's own summary, or the mean over a text's tokens."""
     early_stopping_patience: Annotated[int, Field(ge=0)] = 0
