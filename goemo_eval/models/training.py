@@ -19,11 +19,11 @@ from goemo_eval.engines.checkpoint import (
     sha256_of_file,
     write_manifest,
 )
-from goemo_eval.engines.pooling import use_mean_pooling
 from goemo_eval.engines.quiet import quiet_transformers
 from goemo_eval.errors import CheckpointError, DivergedError
 from goemo_eval.models.batches import train_batches, training_rows
 from goemo_eval.models.encoders import Encoder, Weights, build_model, load_tokenizer
+from goemo_eval.models.head import fit_head
 from goemo_eval.models.losses import loss_of
 from goemo_eval.models.rates import parameter_groups
 from goemo_eval.models.recipes import Recipe
@@ -100,12 +100,9 @@ def fine_tune(
     with quiet_transformers():
         tokenizer = load_tokenizer(weights)
         model = build_model(encoder, weights, scheme.labels, kind=scheme.kind)
-        if recipe.pooling == "mean":
-            use_mean_pooling(model)
         rows = training_rows(tokenizer, scheme, train, max_length=recipe.max_length)
         counts = _counts(rows, len(scheme.labels))
-        if recipe.head_bias == "prior":
-            start_at_prior(model, counts, n_rows=len(rows), kind=scheme.kind)
+        fit_head(model, recipe, counts, n_rows=len(rows), kind=scheme.kind)
         judged = None
         if validation is not None:
             judged = training_rows(
@@ -256,34 +253,6 @@ def _counts(rows: list[dict[str, Any]], n_labels: int) -> Any:
     if targets.ndim == 1:
         return np.bincount(targets, minlength=n_labels)
     return targets.sum(axis=0).astype(np.int64)
-
-
-def start_at_prior(
-    model: Any, counts: npt.NDArray[np.integer[Any]], *, n_rows: int, kind: str
-) -> None:
-    """Set the bias of a model's last layer so that it predicts each label's share at the start.
-
-    Of a multilabel scheme that is the log-odds of the share, as in Lin, Goyal, Girshick, He and
-    Dollar, "Focal Loss for Dense Object Detection", ICCV 2017, section 4.1; of a multiclass
-    scheme its logarithm.
-
-    Parameters
-    ----------
-    model : transformers.PreTrainedModel
-        With a sequence classification head of K outputs; changed in place.
-    counts : ndarray of int, shape (K,)
-        Training rows that carry each label; a label without any counts as one, and one that every
-        row carries as missing from one.
-    n_rows : int
-    kind : {"multilabel", "multiclass"}
-    """
-    import torch
-
-    share = np.clip(counts, 1, max(n_rows - 1, 1)) / max(n_rows, 2)
-    bias = np.log(share) - (np.log1p(-share) if kind == "multilabel" else 0.0)
-    last = [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]
-    with torch.no_grad():
-        last.bias.copy_(torch.from_numpy(bias))
 
 
 def _say_losses_only_in_the_progress_bar(trainer: Any) -> None:

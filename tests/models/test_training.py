@@ -12,15 +12,9 @@ from goemo_eval.data.splits import Split
 from goemo_eval.engines.checkpoint import Checkpoint, read_checkpoint
 from goemo_eval.engines.registry import load_classifier
 from goemo_eval.errors import CheckpointError
-from goemo_eval.models.encoders import (
-    Weights,
-    build_model,
-    find_weights,
-    get_encoder,
-    load_tokenizer,
-)
+from goemo_eval.models.encoders import Weights, find_weights, get_encoder, load_tokenizer
 from goemo_eval.models.recipes import Recipe
-from goemo_eval.models.training import fine_tune, start_at_prior, training_rows
+from goemo_eval.models.training import fine_tune, training_rows
 
 
 def test_rows_are_unpadded_and_carry_the_targets(
@@ -122,24 +116,3 @@ def test_divergence_is_told(run: dict, tmp_path: Path) -> None:
         fine_tune(**run | {"recipe": wild}, out=tmp_path / "x")
     with pytest.raises(CheckpointError):
         read_checkpoint(tmp_path / "x")
-
-
-@pytest.mark.parametrize("kind", ["multilabel", "multiclass"])
-def test_a_head_that_starts_at_the_prior_predicts_each_labels_share(run: dict, kind: str) -> None:
-    import torch
-
-    counts = np.array([10, 70, 20])
-    model = build_model(run["encoder"], run["weights"], ("a", "b", "c"), kind=kind)
-    start_at_prior(model, counts, n_rows=100, kind=kind)
-    model.classifier.weight.data.zero_()  # what the texts say, left out
-    tokens = torch.tensor([[101, 2023, 102]])
-    with torch.inference_mode():
-        logits = model(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits
-    shares = logits.sigmoid() if kind == "multilabel" else logits.softmax(dim=1)
-    np.testing.assert_allclose(shares[0].numpy(), counts / 100, rtol=1e-5)
-
-
-def test_the_prior_of_a_label_that_none_or_all_carry_is_finite(run: dict) -> None:
-    model = build_model(run["encoder"], run["weights"], ("a", "b"), kind="multilabel")
-    start_at_prior(model, np.array([0, 50]), n_rows=50, kind="multilabel")
-    assert np.isfinite(model.classifier.bias.detach().numpy()).all()
