@@ -233,10 +233,10 @@ A false alarm where nothing was lost, and what the gate is for elsewhere. The ga
 
 {table(covered, *METHODS)}
 
-Why `studentized`: with a few positives of a label, a resample often scores exactly what another does. BCa
-reads the ties as bias and shifts the interval by them, and the percentiles leave out that a
-resample with fewer positives is also less sure. Dividing by each resample's own standard error does not.
-The swap test is exact where nothing was lost, but it knows no budget above zero.
+Why `studentized` (as found with 1,000 pairs and seed 0): it raised the fewest false alarms in both rows
+without a loss, and stayed closest to 95 % or above it. The percentiles came near, a little on the short side. BCa was the
+narrowest and raised the most false alarms; why was not examined. The swap test is exact where nothing was
+lost, but it knows no budget above zero.
 
 ## Truth and speed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from goemo_eval.engines.checkpoint import Checkpoint
+from goemo_eval.evaluate import Plan, Workbench
 from goemo_eval.measure.metrics import score_predictions
+from goemo_eval.models.recipes import load_recipe
 from goemo_eval.results.decisions import pack_decisions, unpack_decisions
-from goemo_eval.results.records import SplitScores, dump_records, read_records
+from goemo_eval.results.records import Cell, SplitScores, dump_records, read_records
 
 BENCH = Path(__file__).parents[1] / "bench"
 
@@ -123,32 +126,40 @@ def test_disabled_benchmarks_still_score(run: Run, tmp_path: Path) -> None:
     assert record.latency == {}
 
 
-def test_gate_inside_the_run(run: Run, tmp_path: Path) -> None:
-    """Against the same records a pass; against a baseline that was right throughout, a failure."""
-    words = ["--benchmark-disable", "--precisions", "fp32", "--budgets", lenient(tmp_path)]
-    assert run(*words).returncode == 0
-    records = tmp_path / "report" / "records.json"
-    baseline = tmp_path / "baseline.json"
-    baseline.write_bytes(records.read_bytes())
-    junit = tmp_path / "junit.xml"
-    words += ["--gate", baseline, "--junit-xml", junit]
-    result = run(*words)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert 'name="test_no_loss[minilm-raw-torch-fp32]"' in junit.read_text()
-
-    (record,) = read_records(records)
-    truth, _ = unpack_decisions(record.decisions)
-    perfect = score_predictions(truth, truth, labels=record.labels)
-    better = record.model_copy(
+def test_gate_inside_the_run(
+    run: Run, tmp_path: Path, tsv_dir: Callable[..., Path], minilm_raw: Checkpoint
+) -> None:
+    """INT8 against itself passes; FP32 against a baseline that was right throughout does not."""
+    plan = Plan(
+        source=tsv_dir(),
+        recipe=load_recipe("sample"),
+        store=tmp_path / "other-store",
+        checkpoints={("minilm", "raw"): minilm_raw.path},
+        split_budget_s=0.0,
+    )
+    cell = Cell(encoder="minilm", scheme="raw", engine="torch", precision="int8")
+    with Workbench(plan) as workbench:
+        int8, fp32 = workbench.measure(cell), workbench.measure(cell.at("fp32"))
+    assert fp32.decisions is not None
+    truth, _ = unpack_decisions(fp32.decisions)
+    perfect = score_predictions(truth, truth, labels=fp32.labels)
+    better = fp32.model_copy(
         update={
-            "decisions": pack_decisions(truth, truth, len(record.labels)),
+            "decisions": pack_decisions(truth, truth, len(fp32.labels)),
             "scores": SplitScores(validation=perfect, test=perfect),
         }
     )
-    baseline.write_text(dump_records([better]))
-    result = run(*words)
+    baseline, junit = tmp_path / "baseline.json", tmp_path / "junit.xml"
+    baseline.write_text(dump_records([better, int8]))
+    words = ["-k", "no_loss", "--gate", baseline, "--junit-xml", junit, "--engines", "torch"]
+    result = run(*words, "--budgets", lenient(tmp_path))
     assert result.returncode == 1, result.stdout + result.stderr
-    assert "regression: the drop is at least 0." in junit.read_text()
+    assert "1 failed, 1 passed" in result.stdout
+    (failure,) = re.findall(
+        r'name="(test_no_loss[^"]*)"[^>]*><failure message="([^"]*)', junit.read_text()
+    )
+    assert failure[0] == "test_no_loss[minilm-raw-torch-fp32]"
+    assert "regression: the drop is at least 0." in failure[1]
 
 
 @pytest.mark.parametrize(

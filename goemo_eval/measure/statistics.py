@@ -154,8 +154,8 @@ def paired_bootstrap(
     method : {"studentized", "percentile", "bca"}
         ``studentized`` is the symmetric bootstrap-t [1]_: each resample's deviation is divided
         by its own standard error. ``percentile`` takes the resamples' quantiles; ``bca`` corrects
-        them for bias and skewness [2]_. Where labels are rare the last two are too narrow: the
-        correction reads bias into ties between resamples (``bench/gate_simulation.py``).
+        them for bias and skewness [2]_. Where labels are rare, the last two came out too
+        narrow in a simulation, ``bca`` the more so (``bench/gate_simulation.py``).
     seed : int, default 0
     n_labels : int, optional
         K for class ids; by default the largest id that occurs, plus one.

@@ -123,7 +123,7 @@ json_values = st.recursive(
 
 
 @given(data=st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_record_is_an_error_or_the_record(
     make_record: Make, tmp_path: Path, data: st.DataObject
 ) -> None:
