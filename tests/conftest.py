@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.data.sources import load_split
@@ -31,6 +32,10 @@ from goemo_eval.results.records import (
     SplitScores,
     WeightsEntry,
 )
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 # The library never asks a server in tests; what needs the hub lays out its cache.
 os.environ["HF_HUB_OFFLINE"] = "1"

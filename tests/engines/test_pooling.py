@@ -9,7 +9,7 @@ import torch
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.data.splits import Split
 from goemo_eval.engines.pooling import restore_pooling, use_mean_pooling
-from goemo_eval.engines.registry import load_classifier
+from goemo_eval.engines.registry import load_classifier, missing_engine
 from goemo_eval.models.encoders import (
     Weights,
     build_model,
@@ -69,6 +69,10 @@ def test_a_checkpoint_keeps_its_pooling_in_both_precisions(
     assert reference.parameters - fp32.parameters == 16 * 16 + 16  # the pooler has gone
     assert np.abs(fp32.logits(texts) - reference.logits(texts)).max() > 1e-4
     np.testing.assert_allclose(int8.logits(texts), fp32.logits(texts), atol=0.05)
+    for engine in ("onnxruntime", "openvino"):
+        if missing_engine(engine) is None:
+            exported = load_classifier(mean, engine)
+            np.testing.assert_allclose(exported.logits(texts), fp32.logits(texts), atol=1e-4)
 
 
 def test_other_checkpoints_are_left_alone() -> None:
