@@ -130,6 +130,12 @@ class Made:
         return Fixed()
 
 
+def test_a_layer_that_costs_few_weights_is_kept_before_one_that_costs_many() -> None:
+    model = Made([0.2, 0.3])
+    model.layers = (Layer("layer0", 10), Layer("layer1", 40))
+    assert rank_layers(model, ["a"]) == ("layer0", "layer1")
+
+
 @given(st.lists(st.floats(0.001, 1), min_size=1, max_size=60), st.floats(0.0, 1.0))
 def test_search_finds_the_shortest_head_that_is_good_enough(
     costs: list[float], allowed: float
