@@ -41,7 +41,7 @@ class Profile:
 
 PROFILES = {
     "sample": Profile("sample", "sample", ("torch",), split_budget_s=5.0, batch_budget_s=2.0),
-    "goemotions": Profile("hub", "study", tuple(ENGINES), split_budget_s=90.0, batch_budget_s=10.0),
+    "goemotions": Profile("hub", "study", tuple(ENGINES), split_budget_s=30.0, batch_budget_s=5.0),
 }
 
 
