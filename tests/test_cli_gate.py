@@ -210,6 +210,7 @@ def test_a_checkpoint_made_worse_on_purpose_fails(
             source=data,
             recipe=load_recipe("sample"),
             store=tmp_path / "store",
+            threads=1,
             checkpoints={("minilm", "raw"): checkpoint.path},
             split_budget_s=0.0,
         )
