@@ -30,7 +30,7 @@ def number(value: float | None, digits: int = 3, *, signed: bool = False) -> str
     """Return a number with fixed digits, or a dash."""
     if value is None:
         return DASH
-    return f"{value:{'+' if signed else ''}.{digits}f}"
+    return f"{value:{'+' if signed else ''}z.{digits}f}"
 
 
 def spread(low: float, high: float, digits: int = 3) -> str:

@@ -101,7 +101,7 @@ def _numbers(cell: CellVerdict) -> tuple[str, ...]:
     return (
         cell.cell,
         *("—" if score is None else f"{score:.4f}" for score in scores),
-        *("—" if drop is None else f"{drop:+.4f}" for drop in drops),
+        *("—" if drop is None else f"{drop:+z.4f}" for drop in drops),
         "—" if cell.detectable_drop is None else f"{cell.detectable_drop:.4f}",
         "—" if cell.flips is None else str(cell.flips),
     )
