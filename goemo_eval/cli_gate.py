@@ -99,9 +99,9 @@ def gate(
     from goemo_eval.results.records import read_records
     from goemo_eval.results.store import write_atomic
 
-    judged = read_records(candidate)
+    before, judged = read_records(baseline), read_records(candidate)
     verdict = judge(
-        read_records(baseline),
+        before,
         judged,
         max_drop=max_drop,
         alpha=alpha,
