@@ -82,7 +82,7 @@ def open_study(storage: str, name: str, search: Search, *, heartbeat_s: int = 20
     Parameters
     ----------
     storage : str
-        A database URL of SQLAlchemy's, such as ``sqlite:////home/me/studies.db``.
+        A database URL of SQLAlchemy's, such as ``sqlite:////srv/studies.db``.
     name : str
     search : Search
     heartbeat_s : int
