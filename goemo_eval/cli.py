@@ -122,16 +122,17 @@ def train(
             return
         directory = plan.weights.get(encoder)
         found = get_encoder(encoder, directory)
+        cell_recipe = workbench.recipe(encoder, scheme)
         checkpoint = fine_tune(
             found,
             workbench.scheme(scheme),
             workbench.splits["train"],
-            recipe=plan.recipe,
+            recipe=cell_recipe,
             weights=find_weights(found, directory),
             out=out,
             seed=seed,
             threads=plan.threads,
-            validation=workbench.validation(),
+            validation=workbench.validation(cell_recipe),
         )
         print(checkpoint.path)
 

@@ -83,7 +83,7 @@ def tune(
     from goemo_eval.tune.space import read_space
     from goemo_eval.tune.study import SAMPLERS, Search, open_study, run_study
 
-    base = load_recipe(recipe)
+    base = load_recipe(recipe).for_cell(encoder, scheme)
     search = Search(
         encoder=encoder,
         scheme=scheme,

@@ -243,8 +243,12 @@ class Workbench:
         weights = find_weights(get_encoder(encoder_name, directory), directory)
         return self._kept(encoder_name, self.scheme(scheme_name), seed, weights)
 
+    def recipe(self, encoder_name: str, scheme_name: str) -> Recipe:
+        """Return the plan's recipe for an encoder under a scheme."""
+        return self.plan.recipe.for_cell(encoder_name, scheme_name)
+
     def _kept(self, encoder_name: str, scheme: Scheme, seed: int, weights: Weights) -> Path:
-        recipe = self.plan.recipe
+        recipe = self.recipe(encoder_name, scheme.name)
         return checkpoint_dir(
             self.plan.store,
             encoder=encoder_name,
@@ -269,6 +273,7 @@ class Workbench:
         encoder = get_encoder(encoder_name, directory)
         weights = find_weights(encoder, directory)
         kept = self._kept(encoder_name, scheme, seed, weights)
+        recipe = self.recipe(encoder_name, scheme.name)
         if weights.kind == "random":
             reason = f"no pretrained weights: {weights.reason}"
         elif kept.exists():
@@ -280,12 +285,12 @@ class Workbench:
                 encoder,
                 scheme,
                 self.splits["train"],
-                recipe=plan.recipe,
+                recipe=recipe,
                 weights=weights,
                 out=kept,
                 seed=seed,
                 threads=plan.threads,
-                validation=self.validation(),
+                validation=self.validation(recipe),
             )
             return Obtained(checkpoint, None)
         untrained = write_untrained(
@@ -293,14 +298,14 @@ class Workbench:
             scheme,
             weights=weights,
             out=self._scratch / f"{encoder_name}-{scheme.name}-{seed}",
-            max_length=plan.recipe.max_length,
+            max_length=recipe.max_length,
             seed=seed,
         )
         return Obtained(untrained, reason)
 
-    def validation(self) -> Validation | None:
+    def validation(self, recipe: Recipe) -> Validation | None:
         """Return what scores the epochs of a recipe that stops early; None for any other."""
-        if not self.plan.recipe.early_stopping_patience:
+        if not recipe.early_stopping_patience:
             return None
         return Validation(self.splits["validation"], validation_score)
 
@@ -354,12 +359,12 @@ class Workbench:
         logits = None
         if obtained.unscored_reason is None:
             logits = self.logits(cell)
-            scored = self._score(logits, task, twin)
+            scored = self._score(cell, logits, task, twin)
             if twin is not None and (search := self._repair(cell, scored["scores"], task, twin)):
                 classifier = self.classifier(cell)
                 del self._logits[cell.id]
                 logits = self.logits(cell)
-                scored = self._score(logits, task, twin)
+                scored = self._score(cell, logits, task, twin)
                 fields["precision_search"] = search
             fields |= scored
         fields |= self._time_split(cell, classifier, task.texts["test"])
@@ -374,7 +379,7 @@ class Workbench:
                 sha256=obtained.checkpoint.sha256,
                 base_sha256=obtained.checkpoint.base_sha256,
             ),
-            recipe=self._recipe_of(obtained.checkpoint),
+            recipe=self._recipe_of(cell, obtained.checkpoint),
             parameters=classifier.parameters,
             size_bytes=classifier.size_bytes,
             peak_rss_bytes=peak_rss_bytes() if resettable else None,
@@ -438,17 +443,17 @@ class Workbench:
         """Take a cell's logits from elsewhere: see `goemo_eval.executors`."""
         self._logits[cell.id] = logits
 
-    def _recipe_of(self, checkpoint: Checkpoint) -> dict[str, Any] | None:
+    def _recipe_of(self, cell: Cell, checkpoint: Checkpoint) -> dict[str, Any] | None:
         """Return a checkpoint's recipe with the threshold strategy that decides now."""
         if checkpoint.recipe is None:
             return None
-        return checkpoint.recipe | {"threshold_strategy": self._strategy}
+        return checkpoint.recipe | {"threshold_strategy": self._strategy(cell)}
 
-    @property
-    def _strategy(self) -> str:
-        return self.plan.strategy or self.plan.recipe.threshold_strategy
+    def _strategy(self, cell: Cell) -> str:
+        recipe = self.recipe(cell.encoder, cell.scheme)
+        return self.plan.strategy or recipe.threshold_strategy
 
-    def _score(self, logits: Logits, task: Task, twin: Record | None) -> dict[str, Any]:
+    def _score(self, cell: Cell, logits: Logits, task: Task, twin: Record | None) -> dict[str, Any]:
         """Return the record's fields of scores."""
         sha = {name: split.sha256 for name, split in self.splits.items()}
 
@@ -488,7 +493,7 @@ class Workbench:
             )
             for strategy in STRATEGIES
         }
-        chosen = self._strategy
+        chosen = self._strategy(cell)
         cross_validated: Mapping[Any, float] = {}
         if chosen == CHOSEN:
             chosen, cross_validated = choose_strategy(

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from goemo_eval.errors import TuneError, unknown_name
 from goemo_eval.models.recipes import Recipe
 
-FIELDS = tuple(name for name in Recipe.model_fields if name != "name")
+FIELDS = tuple(n for n in Recipe.model_fields if n not in ("name", "encoder", "scheme"))
 _RANGE_KEYS = {"low", "high", "log"}
 
 

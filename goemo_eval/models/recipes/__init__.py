@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from goemo_eval.errors import CheckpointError, unknown_name
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Exponent = Annotated[float, Field(ge=0, le=10)]
+
+
+_TABLES = {"encoder", "scheme"}
 
 
 class Recipe(BaseModel):
@@ -70,6 +74,29 @@ class Recipe(BaseModel):
     """Of a multilabel scheme's decisions; ``chosen`` picks one by cross-validation."""
     compute: Literal["fp32", "bf16"] = "fp32"
     """bf16: matrix products of training in bfloat16, where the processor has instructions for them."""
+    encoder: Mapping[str, Mapping[str, Any]] = {}
+    """What differs for an encoder: tables ``[encoder.NAME]``."""
+    scheme: Mapping[str, Mapping[str, Any]] = {}
+    """What differs under a scheme: tables ``[scheme.NAME]``, which win over an encoder's."""
+
+    @model_validator(mode="after")
+    def _tables_fit(self) -> Recipe:
+        for kind, tables in (("encoder", self.encoder), ("scheme", self.scheme)):
+            for name, changed in tables.items():
+                try:
+                    self._with(changed)
+                except ValidationError as error:
+                    raise ValueError(f"{kind}.{name}.{_first(error)}") from None
+        return self
+
+    def _with(self, changed: Mapping[str, Any]) -> Recipe:
+        if misplaced := (_TABLES | {"name"}) & changed.keys():
+            raise ValueError(f"{min(misplaced)}: cannot differ by encoder or scheme")
+        return Recipe.model_validate(self.model_dump(exclude=_TABLES) | {**changed})
+
+    def for_cell(self, encoder: str, scheme: str) -> Recipe:
+        """Return the recipe of an encoder under a scheme, with no tables left in it."""
+        return self._with({**self.encoder.get(encoder, {}), **self.scheme.get(scheme, {})})
 
     def training_facts(self) -> dict[str, Any]:
         """Return what the weights depend on, for the key that a checkpoint is kept under.
@@ -78,7 +105,14 @@ class Recipe(BaseModel):
         library has learned a further field; nor does the threshold strategy, which decides after
         training.
         """
-        return self.model_dump(exclude_defaults=True, exclude={"threshold_strategy"})
+        return self.model_dump(exclude_defaults=True, exclude=_TABLES | {"threshold_strategy"})
+
+
+def _first(error: ValidationError) -> str:
+    """Return where the first problem is and what it is, in a line."""
+    first = error.errors()[0]
+    said = first["msg"].removeprefix("Value error, ")
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), said]))
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -120,10 +154,7 @@ def load_recipe(name: str) -> Recipe:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot read the recipe ({error.strerror})") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        raise CheckpointError(
-            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        ) from None
+        raise CheckpointError(f"{path}: {_first(error)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
         raise CheckpointError(f"{path}: not a recipe in TOML ({error})") from None
 
@@ -142,9 +173,14 @@ def recipe_toml(recipe: Recipe, *, comment: str = "") -> str:
     >>> print(recipe_toml(load_recipe("study"), comment="A copy.").splitlines()[:2])
     ['# A copy.', 'epochs = 3']
     """
-    values = recipe.model_dump(exclude_defaults=True, exclude={"name"})
-    # Of the values that a recipe holds (text, integers, floats) JSON's form is TOML's too.
     lines = [f"# {line}".rstrip() for line in comment.splitlines()]
-    return (
-        "\n".join(lines + [f"{key} = {json.dumps(value)}" for key, value in values.items()]) + "\n"
-    )
+    lines += _toml_lines(recipe.model_dump(exclude_defaults=True, exclude=_TABLES | {"name"}))
+    for kind in sorted(_TABLES):
+        for name, changed in getattr(recipe, kind).items():
+            lines += ["", f"[{kind}.{json.dumps(name)}]", *_toml_lines(changed)]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_lines(values: Mapping[str, Any]) -> list[str]:
+    # Of the values that a recipe holds (text, integers, floats) JSON's form is TOML's too.
+    return [f"{key} = {json.dumps(value)}" for key, value in values.items()]
