@@ -25,7 +25,13 @@ RecordsArgument = Annotated[
 
 
 def report(
-    records: RecordsArgument,
+    records: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="BENCH.json|records.json...",
+            help="What pytest bench or a report wrote; several are reported as one.",
+        ),
+    ],
     out: Annotated[
         Path,
         typer.Option(
@@ -48,9 +54,9 @@ def report(
     measured one.
     """
     from goemo_eval.report.render import write_report
-    from goemo_eval.results.records import read_provenance, read_records
+    from goemo_eval.results.records import join_records
 
-    said, found = read_provenance(records), read_records(records)
+    found, said = join_records(records)
     texts = _texts(with_texts, found) if with_texts else None
     print(write_report(found, out, title=said.title, command=said.command, texts=texts))
 

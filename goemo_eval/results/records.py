@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, Literal, Self
@@ -277,6 +277,49 @@ def read_provenance(path: str | Path) -> Provenance:
         return Provenance.model_validate(entry or {})
     except ValidationError as error:
         raise RecordError(f"{path}: provenance: {error.errors()[0]['msg']}") from None
+
+
+def join_records(paths: Sequence[str | Path]) -> tuple[list[Record], Provenance]:
+    """Read records of several runs as one, say of more seeds or of another machine's encoders.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        One or more files of records; pytest-benchmark's JSON, too.
+
+    Returns
+    -------
+    list of Record
+        Sorted by cell id, one per cell.
+    Provenance
+        The first title that a file has, and every command.
+
+    Raises
+    ------
+    RecordError
+        As `read_records` and `read_provenance`; also if two files hold different records of one
+        cell, or were measured on different data.
+    """
+    records: dict[str, tuple[Record, str | Path]] = {}
+    for path in paths:
+        for record in read_records(path):
+            held, where = records.setdefault(record.cell.id, (record, path))
+            if held != record:
+                raise RecordError(
+                    f"{path}: another record of cell {record.cell.id} is in {where}: leave one of them out"
+                )
+            first, where = next(iter(records.values()))
+            if record.data.splits != first.data.splits:
+                raise RecordError(
+                    f"{path}: {record.cell.id} was measured on other data than {first.cell.id} in "
+                    f"{where}: report them apart"
+                )
+    said = [read_provenance(path) for path in paths]
+    commands = list(dict.fromkeys(one.command for one in said if one.command))
+    return [records[cell][0] for cell in sorted(records)], Provenance(
+        title=next((one.title for one in said if one.title), None),
+        command="\n".join(commands) or None,
+    )
 
 
 def _read_json(path: Path) -> Any:

@@ -13,9 +13,12 @@ from pydantic import ValidationError
 from goemo_eval.errors import RecordError
 from goemo_eval.results.records import (
     Cell,
+    Data,
     Provenance,
     Record,
+    SplitData,
     dump_records,
+    join_records,
     read_provenance,
     read_records,
 )
@@ -157,3 +160,21 @@ def test_provenance_travels_with_the_records(make_record: Make, tmp_path: Path) 
     path.write_text('{"provenance": {"colour": "red"}}')
     with pytest.raises(RecordError, match="provenance"):
         read_provenance(path)
+
+
+def test_records_of_several_runs_are_joined(make_record: Make, tmp_path: Path) -> None:
+    fp32, int8 = make_record(), make_record("int8")
+    a, b = tmp_path / "a.json", tmp_path / "b.json"
+    a.write_text(dump_records([fp32], Provenance(command="first")))
+    b.write_text(dump_records([int8, fp32], Provenance(title="a title", command="second")))
+    joined, said = join_records([a, b])
+    assert joined == [fp32, int8]
+    assert said == Provenance(title="a title", command="first\nsecond")
+
+    b.write_text(dump_records([make_record(wrong=0.3)]))
+    with pytest.raises(RecordError, match=r"another record of cell .* is in .*a.json: leave one"):
+        join_records([a, b])
+    elsewhere = Data(source="x", revision=None, splits={"test": SplitData(sha256="c" * 8, rows=5)})
+    b.write_text(dump_records([make_record("int8", data=elsewhere)]))
+    with pytest.raises(RecordError, match="measured on other data"):
+        join_records([a, b])
