@@ -337,7 +337,7 @@ def _write_checkpoint(
             weights=weights.kind,
             sha256=sha256_of_file(building / "model.safetensors"),
             base_sha256=weights.sha256,
-            recipe=recipe.model_dump() if recipe else None,
+            recipe=recipe.values() if recipe else None,
             seed=seed,
             train_sha256=train_sha256,
         )

@@ -92,11 +92,15 @@ class Recipe(BaseModel):
     def _with(self, changed: Mapping[str, Any]) -> Recipe:
         if misplaced := (_TABLES | {"name"}) & changed.keys():
             raise ValueError(f"{min(misplaced)}: cannot differ by encoder or scheme")
-        return Recipe.model_validate(self.model_dump(exclude=_TABLES) | {**changed})
+        return Recipe.model_validate(self.values() | {**changed})
 
     def for_cell(self, encoder: str, scheme: str) -> Recipe:
         """Return the recipe of an encoder under a scheme, with no tables left in it."""
         return self._with({**self.encoder.get(encoder, {}), **self.scheme.get(scheme, {})})
+
+    def values(self) -> dict[str, Any]:
+        """Return every value but the tables, for a record."""
+        return self.model_dump(exclude=_TABLES)
 
     def training_facts(self) -> dict[str, Any]:
         """Return what the weights depend on, for the key that a checkpoint is kept under.
