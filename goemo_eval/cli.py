@@ -24,7 +24,7 @@ from goemo_eval.errors import (
 )
 
 if TYPE_CHECKING:
-    from goemo_eval.evaluate import Plan
+    from goemo_eval.plan import Plan
 
 app = typer.Typer(
     name="goemo-eval",
@@ -106,6 +106,7 @@ def train(
     An interrupted run goes on where it stopped when the same command is given again; a finished
     one is not repeated.
     """
+    from goemo_eval.checkpoints import validation_of
     from goemo_eval.evaluate import Workbench
     from goemo_eval.models.encoders import find_weights, get_encoder
     from goemo_eval.models.training import fine_tune
@@ -132,7 +133,7 @@ def train(
             out=out,
             seed=seed,
             threads=plan.threads,
-            validation=workbench.validation(cell_recipe),
+            validation=validation_of(cell_recipe, workbench.splits),
         )
         print(checkpoint.path)
 
@@ -278,10 +279,10 @@ def _plan(
     *,
     checkpoint: dict[tuple[str, str], Path] | None,
 ) -> Plan:
-    from goemo_eval.evaluate import Plan
     from goemo_eval.matrix import parse_dominance, parse_weights
     from goemo_eval.measure.environment import available_threads
     from goemo_eval.models.recipes import load_recipe
+    from goemo_eval.plan import Plan
     from goemo_eval.results.store import default_store
 
     return Plan(

@@ -74,10 +74,11 @@ def tune(
     The test split is not looked at. A search that was interrupted, or whose worker died, goes on
     when the same command is given again; several workers share one storage.
     """
-    from goemo_eval.evaluate import Plan, Workbench
+    from goemo_eval.evaluate import Workbench
     from goemo_eval.matrix import parse_choice, parse_dominance, parse_weights
     from goemo_eval.measure.environment import available_threads
     from goemo_eval.models.recipes import load_recipe
+    from goemo_eval.plan import Plan
     from goemo_eval.results.store import default_store
     from goemo_eval.tune.outcome import finished_trials, write_outcome
     from goemo_eval.tune.space import read_space

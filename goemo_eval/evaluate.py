@@ -11,26 +11,23 @@ import tempfile
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from goemo_eval.checkpoints import Obtained, kept_dir, obtain
 from goemo_eval.data.schemes import Scheme, get_scheme
 from goemo_eval.data.sources import load_split
 from goemo_eval.data.splits import SPLIT_NAMES, Split
 from goemo_eval.engines.base import Classifier, Model
-from goemo_eval.engines.checkpoint import Checkpoint, read_checkpoint
+from goemo_eval.engines.checkpoint import Checkpoint
 from goemo_eval.engines.cpu import has_dot_products, isa_limit
 from goemo_eval.engines.registry import load_model
-from goemo_eval.errors import CheckpointError, ScoreError, unknown_name
-from goemo_eval.measure.calibration import calibrate, threshold_curves
 from goemo_eval.measure.environment import (
     Environment,
-    available_threads,
     cpu,
     git_commit,
     load_average,
@@ -48,20 +45,10 @@ from goemo_eval.measure.latency import (
     time_split_interleaved,
 )
 from goemo_eval.measure.memory import peak_rss_bytes, reset_peak_rss
-from goemo_eval.measure.scoring import (
-    decide,
-    fit_thresholds,
-    score_logits,
-    validation_score,
-)
-from goemo_eval.measure.strategies import choose_strategy
-from goemo_eval.measure.thresholds import CHOSEN, STRATEGIES, Thresholds, sigmoid, softmax
-from goemo_eval.models.encoders import Weights, find_weights, get_encoder
+from goemo_eval.measure.scoring import score_logits
 from goemo_eval.models.recipes import Recipe
-from goemo_eval.models.training import fine_tune, write_untrained
-from goemo_eval.models.validation import Validation
+from goemo_eval.plan import Plan
 from goemo_eval.precision import RANKING_TEXTS, rank_layers, search_precision
-from goemo_eval.results.decisions import Decisions, pack_decisions
 from goemo_eval.results.records import (
     Cell,
     Data,
@@ -70,94 +57,17 @@ from goemo_eval.results.records import (
     Speedup,
     SplitData,
     SplitScores,
-    StrategyScore,
-    ThresholdsEntry,
     WeightsEntry,
 )
-from goemo_eval.results.store import (
-    checkpoint_dir,
-    key_of,
-    npz_bytes,
-    write_atomic,
-)
+from goemo_eval.results.store import key_of, npz_bytes, write_atomic
+from goemo_eval.scored import Logits, Task, scored_fields, task_of, thresholds_of
 
 NO_DOT_PRODUCTS = (
     "goemo-eval: no INT8 dot-product instructions (VNNI) here, or forbidden by --isa: INT8 gives up a "
     "bit lest sums saturate, scores differently than on a CPU with VNNI, and gains less speed"
 )
-INT8_BUDGET = 0.01
 CALIBRATION_TEXTS = 256
 """Training texts, spread evenly over the split, on which an engine fits its INT8 ranges."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How cells are trained and measured.
-
-    Attributes
-    ----------
-    source : str or Path
-        ``sample``, ``hub`` or a directory of TSV files.
-    recipe : Recipe
-    store : Path
-        Where checkpoints and finished cells are kept.
-    threads : int
-    train : {"missing", "never"}
-        Fine-tune what the store lacks, or leave those cells unscored.
-    dominance : str
-        Rule of the multiclass schemes; ``auto`` is ``votes`` where the source has votes, else
-        ``frequent``.
-    strategy : str, optional
-        Thresholds of the multilabel schemes: a name of `goemo_eval.measure.thresholds.STRATEGIES`,
-        or ``chosen``; the recipe's by default.
-    checkpoints : mapping of (encoder, scheme) to Path
-        Fine-tuned checkpoints that the user brings.
-    weights : mapping of encoder to Path
-        Pretrained weights that the user brings.
-    split_budget_s : float
-        Seconds after which no further timed pass over the test split begins.
-    batch_budget_s : float
-        Seconds for the timed rounds of one batch shape.
-    int8_repair : {"when-needed", "never"}
-        Keep layers in FP32 where INT8 loses more than `int8_budget`, or report plain INT8.
-    int8_budget : float
-        Validation Macro-F1, with FP32's thresholds, that INT8 may lose.
-    """
-
-    source: str | Path
-    recipe: Recipe
-    store: Path
-    threads: int = field(default_factory=available_threads)
-    train: Literal["missing", "never"] = "missing"
-    dominance: str = "auto"
-    strategy: str | None = None
-    checkpoints: Mapping[tuple[str, str], Path] = field(default_factory=dict)
-    weights: Mapping[str, Path] = field(default_factory=dict)
-    split_budget_s: float = 10.0
-    batch_budget_s: float = 2.0
-    int8_repair: Literal["when-needed", "never"] = "when-needed"
-    int8_budget: float = INT8_BUDGET
-
-
-Logits = Mapping[str, npt.NDArray[np.float32]]
-"""Split name -> array of shape (N, K)."""
-
-
-@dataclass(frozen=True)
-class Obtained:
-    """A checkpoint to measure, and why it cannot be scored, if it cannot."""
-
-    checkpoint: Checkpoint
-    unscored_reason: str | None
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """A scheme applied to the splits: texts and targets that it keeps."""
-
-    scheme: Scheme
-    texts: Mapping[str, Sequence[str]]
-    targets: Mapping[str, npt.NDArray[Any]]
 
 
 class Workbench:
@@ -203,18 +113,7 @@ class Workbench:
     def task(self, scheme_name: str) -> Task:
         """Apply a scheme to the validation and test splits."""
         if scheme_name not in self._tasks:
-            scheme = self.scheme(scheme_name)
-            train_labels = self.splits["train"].labels
-            texts, targets = {}, {}
-            for name in ("validation", "test"):
-                split = self.splits[name]
-                keep = scheme.keeps(split.labels)
-                votes = None if split.votes is None else split.votes[keep]
-                texts[name] = [t for t, kept in zip(split.texts, keep, strict=True) if kept]
-                targets[name] = scheme.targets(
-                    split.labels[keep], train_labels=train_labels, votes=votes
-                )
-            self._tasks[scheme_name] = Task(scheme, texts, targets)
+            self._tasks[scheme_name] = task_of(self.scheme(scheme_name), self.splits)
         return self._tasks[scheme_name]
 
     def scheme(self, name: str) -> Scheme:
@@ -225,7 +124,7 @@ class Workbench:
         return get_scheme(name, rule)
 
     def obtain(self, encoder_name: str, scheme_name: str, seed: int = 0) -> Obtained:
-        """Find a cell's checkpoint, fine-tune it, or build an untrained stand-in.
+        """Find a cell's checkpoint, fine-tune it, or build an untrained stand-in, once.
 
         Raises
         ------
@@ -234,80 +133,20 @@ class Workbench:
         """
         key = (encoder_name, scheme_name, seed)
         if key not in self._obtained:
-            self._obtained[key] = self._obtain(encoder_name, self.scheme(scheme_name), seed)
+            scheme = self.scheme(scheme_name)
+            self._obtained[key] = obtain(
+                self.plan, encoder_name, scheme, self.splits, seed=seed, scratch=self._scratch
+            )
         return self._obtained[key]
 
     def checkpoint_dir(self, encoder_name: str, scheme_name: str, seed: int = 0) -> Path:
         """Return where the store keeps the checkpoint of a cell, or would keep it."""
-        directory = self.plan.weights.get(encoder_name)
-        weights = find_weights(get_encoder(encoder_name, directory), directory)
-        return self._kept(encoder_name, self.scheme(scheme_name), seed, weights)
+        scheme = self.scheme(scheme_name)
+        return kept_dir(self.plan, encoder_name, scheme, self.splits, seed=seed)
 
     def recipe(self, encoder_name: str, scheme_name: str) -> Recipe:
         """Return the plan's recipe for an encoder under a scheme."""
         return self.plan.recipe.for_cell(encoder_name, scheme_name)
-
-    def _kept(self, encoder_name: str, scheme: Scheme, seed: int, weights: Weights) -> Path:
-        recipe = self.recipe(encoder_name, scheme.name)
-        return checkpoint_dir(
-            self.plan.store,
-            encoder=encoder_name,
-            scheme=scheme.name,
-            dominance=scheme.dominance,
-            recipe=recipe.training_facts(),
-            seed=seed,
-            base_sha256=weights.sha256,
-            train_sha256=self.splits["train"].sha256,
-            # The rows that choose an epoch are part of what made the weights.
-            validation_sha256=self.splits["validation"].sha256
-            if recipe.early_stopping_patience
-            else None,
-        )
-
-    def _obtain(self, encoder_name: str, scheme: Scheme, seed: int) -> Obtained:
-        plan = self.plan
-        brought = plan.checkpoints.get((encoder_name, scheme.name))
-        if brought is not None:
-            return Obtained(_fitting(read_checkpoint(brought), scheme), None)
-        directory = plan.weights.get(encoder_name)
-        encoder = get_encoder(encoder_name, directory)
-        weights = find_weights(encoder, directory)
-        kept = self._kept(encoder_name, scheme, seed, weights)
-        recipe = self.recipe(encoder_name, scheme.name)
-        if weights.kind == "random":
-            reason = f"no pretrained weights: {weights.reason}"
-        elif kept.exists():
-            return Obtained(_fitting(read_checkpoint(kept), scheme), None)
-        elif plan.train == "never":
-            reason = "not fine-tuned yet, and --train never"
-        else:
-            checkpoint = fine_tune(
-                encoder,
-                scheme,
-                self.splits["train"],
-                recipe=recipe,
-                weights=weights,
-                out=kept,
-                seed=seed,
-                threads=plan.threads,
-                validation=self.validation(recipe),
-            )
-            return Obtained(checkpoint, None)
-        untrained = write_untrained(
-            encoder,
-            scheme,
-            weights=weights,
-            out=self._scratch / f"{encoder_name}-{scheme.name}-{seed}",
-            max_length=recipe.max_length,
-            seed=seed,
-        )
-        return Obtained(untrained, reason)
-
-    def validation(self, recipe: Recipe) -> Validation | None:
-        """Return what scores the epochs of a recipe that stops early; None for any other."""
-        if not recipe.early_stopping_patience:
-            return None
-        return Validation(self.splits["validation"], validation_score)
 
     def model(self, cell: Cell) -> Model:
         """Load a cell's checkpoint into its engine, keeping only one checkpoint in memory."""
@@ -359,12 +198,12 @@ class Workbench:
         logits = None
         if obtained.unscored_reason is None:
             logits = self.logits(cell)
-            scored = self._score(cell, logits, task, twin)
+            scored = self._score(cell, logits, twin)
             if twin is not None and (search := self._repair(cell, scored["scores"], task, twin)):
                 classifier = self.classifier(cell)
                 del self._logits[cell.id]
                 logits = self.logits(cell)
-                scored = self._score(cell, logits, task, twin)
+                scored = self._score(cell, logits, twin)
                 fields["precision_search"] = search
             fields |= scored
         fields |= self._time_split(cell, classifier, task.texts["test"])
@@ -400,7 +239,7 @@ class Workbench:
         if self.plan.int8_repair == "never" or plain.validation.macro_f1 >= least:
             return None
         texts, targets = task.texts["validation"], task.targets["validation"]
-        thresholds = _thresholds(twin)
+        thresholds = thresholds_of(twin)
 
         def macro_f1(logits: npt.NDArray[np.float32]) -> float:
             scores = score_logits(
@@ -453,80 +292,14 @@ class Workbench:
         recipe = self.recipe(cell.encoder, cell.scheme)
         return self.plan.strategy or recipe.threshold_strategy
 
-    def _score(self, cell: Cell, logits: Logits, task: Task, twin: Record | None) -> dict[str, Any]:
-        """Return the record's fields of scores."""
-        sha = {name: split.sha256 for name, split in self.splits.items()}
-
-        def scores(thresholds: Thresholds | None) -> SplitScores:
-            by_split = {
-                name: score_logits(
-                    logits[name],
-                    task.targets[name],
-                    labels=task.scheme.labels,
-                    split_sha256=sha[name],
-                    thresholds=thresholds,
-                    in_sample=name == "validation",
-                )
-                for name in ("validation", "test")
-            }
-            return SplitScores(**by_split)
-
-        def decisions(thresholds: Thresholds | None) -> Decisions:
-            predicted = decide(logits["test"], thresholds)
-            return pack_decisions(task.targets["test"], predicted, len(task.scheme.labels))
-
-        if task.scheme.kind == "multiclass":
-            # argmax fits nothing, so refitting changes nothing: both readings of INT8 are one.
-            both = scores(None)
-            return {
-                "scores": both,
-                "scores_refitted": both if twin else None,
-                "decisions": decisions(None),
-                "calibration": calibrate(softmax(logits["test"]), task.targets["test"]),
-            }
-        own = {
-            strategy: fit_thresholds(
-                logits["validation"],
-                task.targets["validation"],
-                strategy=strategy,
-                fitted_on=sha["validation"],
-            )
-            for strategy in STRATEGIES
-        }
-        chosen = self._strategy(cell)
-        cross_validated: Mapping[Any, float] = {}
-        if chosen == CHOSEN:
-            chosen, cross_validated = choose_strategy(
-                sigmoid(logits["validation"]), task.targets["validation"]
-            )
-        if chosen not in own:
-            raise ScoreError(unknown_name("threshold strategy", chosen, [*STRATEGIES, CHOSEN]))
-        fitted = own[chosen]
-        used = (_thresholds(twin) if twin else None) or fitted
-        by_strategy = {strategy: scores(thresholds) for strategy, thresholds in own.items()}
-        return {
-            "scores": scores(used),
-            "decisions": decisions(used),
-            "calibration": calibrate(sigmoid(logits["test"]), task.targets["test"]),
-            "threshold_curves": threshold_curves(
-                sigmoid(logits["validation"]), task.targets["validation"]
-            ),
-            "scores_refitted": by_strategy[fitted.strategy] if twin else None,
-            "thresholds": ThresholdsEntry(
-                strategy=used.strategy,
-                values=tuple(used.values.tolist()),
-                fitted_on=used.fitted_on,
-            ),
-            "strategies": tuple(
-                StrategyScore(
-                    strategy=strategy,
-                    validation_macro_f1=both.validation.macro_f1,
-                    test_macro_f1=both.test.macro_f1,
-                    cross_validated_macro_f1=cross_validated.get(strategy),
-                )
-                for strategy, both in by_strategy.items()
-            ),
-        }
+    def _score(self, cell: Cell, logits: Logits, twin: Record | None) -> dict[str, Any]:
+        return scored_fields(
+            logits,
+            self.task(cell.scheme),
+            sha256={name: split.sha256 for name, split in self.splits.items()},
+            strategy=self._strategy(cell),
+            twin=twin,
+        )
 
     def _time_split(
         self, cell: Cell, classifier: Classifier, texts: Sequence[str]
@@ -603,34 +376,6 @@ def spread(texts: Sequence[str], count: int) -> list[str]:
 
 def _key(cell: Cell) -> tuple[str | int, ...]:
     return (cell.encoder, cell.scheme, cell.seed, cell.engine, cell.precision)
-
-
-def _thresholds(record: Record) -> Thresholds | None:
-    """Return the thresholds that decided a record's cell; None for a multiclass scheme."""
-    entry = record.thresholds
-    if entry is None:
-        return None
-    return Thresholds(entry.strategy, np.array(entry.values), entry.fitted_on)
-
-
-def _fitting(checkpoint: Checkpoint, scheme: Scheme) -> Checkpoint:
-    """Return a checkpoint after checking that it was made for the scheme."""
-    if checkpoint.labels != scheme.labels:
-        raise CheckpointError(
-            f"{checkpoint.path}: has the labels {', '.join(checkpoint.labels[:3])}... "
-            f"({len(checkpoint.labels)}), but scheme {scheme.name} has "
-            f"{', '.join(scheme.labels[:3])}... ({len(scheme.labels)}): pass a checkpoint of this scheme"
-        )
-    if checkpoint.scheme not in ("", scheme.name):
-        raise CheckpointError(
-            f"{checkpoint.path}: was trained for scheme {checkpoint.scheme}, not {scheme.name}"
-        )
-    if checkpoint.scheme and checkpoint.dominance != scheme.dominance:
-        raise CheckpointError(
-            f"{checkpoint.path}: was trained under dominance rule {checkpoint.dominance}, "
-            f"not {scheme.dominance}: pass --dominance {checkpoint.dominance}"
-        )
-    return checkpoint
 
 
 def environment(classifier: Classifier, threads: int, load_start: float | None) -> Environment:

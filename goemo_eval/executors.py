@@ -23,9 +23,11 @@ from goemo_eval.data.splits import Split
 from goemo_eval.engines.checkpoint import Checkpoint
 from goemo_eval.engines.registry import missing_engine
 from goemo_eval.errors import EngineError, GoemoError, unknown_name
-from goemo_eval.evaluate import Logits, Plan, Workbench
+from goemo_eval.evaluate import Workbench
 from goemo_eval.measure.environment import cpu
+from goemo_eval.plan import Plan
 from goemo_eval.results.records import Cell
+from goemo_eval.scored import Logits
 
 EXECUTORS = ("order", "ray")
 _RETRIES = 3

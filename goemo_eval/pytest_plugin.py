@@ -15,7 +15,7 @@ import pytest
 from goemo_eval.engines.cpu import limit_isa
 from goemo_eval.engines.registry import missing_engine
 from goemo_eval.errors import EXIT_BAD_INPUT, GoemoError
-from goemo_eval.evaluate import INT8_BUDGET, Plan, Workbench
+from goemo_eval.evaluate import Workbench
 from goemo_eval.executors import check_executor, prepare
 from goemo_eval.matrix import (
     Profile,
@@ -31,6 +31,7 @@ from goemo_eval.matrix import (
 from goemo_eval.measure.environment import available_threads
 from goemo_eval.measure.latency import latency_batches, rounds_within, summarize_times, time_forward
 from goemo_eval.models.recipes import load_recipe
+from goemo_eval.plan import INT8_BUDGET, Plan
 from goemo_eval.results.budgets import check_budget, load_budget
 from goemo_eval.results.gate import gate
 from goemo_eval.results.records import BudgetCheck, Cell, Record, read_records

@@ -127,7 +127,7 @@ def test_interruption_is_one_line(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("goemo_eval.evaluate.fine_tune", interrupted)
+    monkeypatch.setattr("goemo_eval.checkpoints.fine_tune", interrupted)
     code, _, err = run(
         capsys, "train", "--encoder", "minilm", "--scheme", "raw", "--store", tmp_path / "s"
     )
@@ -156,7 +156,7 @@ def test_train_evaluate_report_gate(
     assert weights[0] == weights[1]  # same seed, same bits
 
     monkeypatch.setattr(
-        "goemo_eval.evaluate.fine_tune", lambda *a, **k: pytest.fail("trained again")
+        "goemo_eval.checkpoints.fine_tune", lambda *a, **k: pytest.fail("trained again")
     )
     for precision in ("fp32", "int8"):
         code, out, _ = run(capsys, "evaluate", *common, *store, "--precision", precision)

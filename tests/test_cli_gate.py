@@ -13,10 +13,11 @@ from goemo_eval.cli import main
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.data.splits import Split
 from goemo_eval.engines.checkpoint import Checkpoint, sha256_of_file, write_manifest
-from goemo_eval.evaluate import Plan, Workbench
+from goemo_eval.evaluate import Workbench
 from goemo_eval.models.encoders import Weights, get_encoder, load_tokenizer
 from goemo_eval.models.recipes import load_recipe
 from goemo_eval.models.training import write_untrained
+from goemo_eval.plan import Plan
 from goemo_eval.results.records import Cell, Record, dump_records
 
 Make = Callable[..., Record]

@@ -12,10 +12,11 @@ import pytest
 
 from goemo_eval.engines.checkpoint import Checkpoint
 from goemo_eval.errors import CheckpointError, ScoreError
-from goemo_eval.evaluate import Plan, Workbench
+from goemo_eval.evaluate import Workbench
 from goemo_eval.measure.calibration import calibrate
 from goemo_eval.measure.thresholds import sigmoid
 from goemo_eval.models.recipes import Recipe
+from goemo_eval.plan import Plan
 from goemo_eval.results.decisions import unpack_decisions
 from goemo_eval.results.records import Cell, Record
 
@@ -133,7 +134,7 @@ def test_second_run_trains_nothing(
     with Workbench(plan) as bench:
         first = bench.measure(cell("tiny", "simplified"))
     monkeypatch.setattr(
-        "goemo_eval.evaluate.fine_tune", lambda *_, **__: pytest.fail("trained again")
+        "goemo_eval.checkpoints.fine_tune", lambda *_, **__: pytest.fail("trained again")
     )
     with Workbench(plan) as bench:
         second = bench.measure(cell("tiny", "simplified"))

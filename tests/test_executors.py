@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from goemo_eval.errors import EngineError
-from goemo_eval.evaluate import Plan, Workbench
+from goemo_eval.evaluate import Workbench
 from goemo_eval.executors import check_executor, install, prepare
 from goemo_eval.matrix import matrix
 from goemo_eval.models.recipes import load_recipe
+from goemo_eval.plan import Plan
 
 
 def test_executors_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +50,8 @@ from pathlib import Path
 import numpy as np
 import ray
 
-from goemo_eval.evaluate import Plan, Workbench
+from goemo_eval.evaluate import Workbench
+from goemo_eval.plan import Plan
 from goemo_eval.executors import prepare
 from goemo_eval.matrix import matrix
 from goemo_eval.models.recipes import load_recipe

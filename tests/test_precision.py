@@ -17,10 +17,11 @@ from goemo_eval.data.splits import Split
 from goemo_eval.engines.base import Layer
 from goemo_eval.engines.checkpoint import Checkpoint, read_checkpoint, write_manifest
 from goemo_eval.engines.registry import load_classifier
-from goemo_eval.evaluate import Plan, Workbench
+from goemo_eval.evaluate import Workbench
 from goemo_eval.models.encoders import Weights, get_encoder
 from goemo_eval.models.recipes import load_recipe
 from goemo_eval.models.training import fine_tune
+from goemo_eval.plan import Plan
 from goemo_eval.precision import rank_layers, search_precision
 from goemo_eval.results.records import Cell
 

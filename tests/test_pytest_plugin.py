@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from goemo_eval.engines.checkpoint import Checkpoint
-from goemo_eval.evaluate import Plan, Workbench
+from goemo_eval.evaluate import Workbench
 from goemo_eval.measure.metrics import score_predictions
 from goemo_eval.models.recipes import load_recipe
+from goemo_eval.plan import Plan
 from goemo_eval.results.decisions import pack_decisions, unpack_decisions
 from goemo_eval.results.records import Cell, SplitScores, dump_records, read_records
 
