@@ -139,6 +139,7 @@ def test_gate_inside_the_run(
         threads=1,
         checkpoints={("minilm", "raw"): minilm_raw.path},
         split_budget_s=0.0,
+        int8_repair="never",
     )
     cell = Cell(encoder="minilm", scheme="raw", engine="torch", precision="int8")
     with Workbench(plan) as workbench:
@@ -155,7 +156,7 @@ def test_gate_inside_the_run(
     baseline, junit = tmp_path / "baseline.json", tmp_path / "junit.xml"
     baseline.write_text(dump_records([better, int8]))
     words = ["-k", "no_loss", "--gate", baseline, "--junit-xml", junit, "--engines", "torch"]
-    words += ["--threads", "1"]
+    words += ["--threads", "1", "--int8-repair", "never"]
     result = run(*words, "--budgets", lenient(tmp_path))
     assert result.returncode == 1, result.stdout + result.stderr
     assert "1 failed, 1 passed" in result.stdout
