@@ -31,7 +31,7 @@ from goemo_eval.engines.registry import ENGINES, load_model, missing_engine
 from goemo_eval.evaluate import CALIBRATION_TEXTS, spread
 from goemo_eval.measure.environment import load_average, versions
 from goemo_eval.models.encoders import encoder_names, find_weights, get_encoder
-from goemo_eval.models.training import write_untrained
+from goemo_eval.models.writing import write_untrained
 
 TEXTS, TOKENS = 32, 64
 ERROR_TEXTS = 64

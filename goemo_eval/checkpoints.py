@@ -13,8 +13,9 @@ from goemo_eval.errors import CheckpointError
 from goemo_eval.measure.scoring import validation_score
 from goemo_eval.models.encoders import Weights, find_weights, get_encoder
 from goemo_eval.models.recipes import Recipe
-from goemo_eval.models.training import fine_tune, write_untrained
+from goemo_eval.models.training import fine_tune
 from goemo_eval.models.validation import Validation
+from goemo_eval.models.writing import write_untrained
 from goemo_eval.plan import Plan
 from goemo_eval.results.store import checkpoint_dir
 

@@ -16,7 +16,7 @@ from goemo_eval.engines.checkpoint import Checkpoint, sha256_of_file, write_mani
 from goemo_eval.evaluate import Workbench
 from goemo_eval.models.encoders import Weights, get_encoder, load_tokenizer
 from goemo_eval.models.recipes import load_recipe
-from goemo_eval.models.training import write_untrained
+from goemo_eval.models.writing import write_untrained
 from goemo_eval.plan import Plan
 from goemo_eval.results.records import Cell, Record, dump_records
 

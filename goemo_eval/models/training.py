@@ -13,12 +13,7 @@ import numpy as np
 
 from goemo_eval.data.schemes import Scheme
 from goemo_eval.data.splits import Split
-from goemo_eval.engines.checkpoint import (
-    Checkpoint,
-    read_checkpoint,
-    sha256_of_file,
-    write_manifest,
-)
+from goemo_eval.engines.checkpoint import Checkpoint
 from goemo_eval.engines.quiet import quiet_transformers
 from goemo_eval.errors import CheckpointError, DivergedError
 from goemo_eval.models.batches import train_batches, training_rows
@@ -28,6 +23,7 @@ from goemo_eval.models.losses import loss_of
 from goemo_eval.models.rates import parameter_groups
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.validation import Validation, watch
+from goemo_eval.models.writing import write_checkpoint
 
 
 def fine_tune(
@@ -135,7 +131,7 @@ def fine_tune(
             f"fine-tuning {encoder.name} diverged (loss {result.training_loss}): lower the "
             f"recipe's learning_rate, now {recipe.learning_rate}"
         )
-    checkpoint = _write_checkpoint(
+    checkpoint = write_checkpoint(
         model,
         tokenizer,
         out,
@@ -260,87 +256,3 @@ def _say_losses_only_in_the_progress_bar(trainer: Any) -> None:
     from transformers import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
-
-
-def write_untrained(
-    encoder: Encoder,
-    scheme: Scheme,
-    *,
-    weights: Weights,
-    out: Path,
-    max_length: int,
-    seed: int = 0,
-) -> Checkpoint:
-    """Write a checkpoint that was never trained: to be timed and sized, not scored.
-
-    Parameters
-    ----------
-    encoder : Encoder
-    scheme : Scheme
-    weights : Weights
-        Random, or pretrained (the head is random then).
-    out : Path
-    max_length : int
-    seed : int, default 0
-
-    Returns
-    -------
-    Checkpoint
-    """
-    import torch
-
-    torch.manual_seed(seed)
-    with quiet_transformers():
-        model = build_model(encoder, weights, scheme.labels, kind=scheme.kind)
-        tokenizer = load_tokenizer(weights)
-    return _write_checkpoint(
-        model,
-        tokenizer,
-        out,
-        encoder=encoder,
-        scheme=scheme,
-        weights=weights,
-        max_length=max_length,
-        seed=seed,
-    )
-
-
-def _write_checkpoint(
-    model: Any,
-    tokenizer: Any,
-    out: Path,
-    *,
-    encoder: Encoder,
-    scheme: Scheme,
-    weights: Weights,
-    max_length: int,
-    seed: int,
-    recipe: Recipe | None = None,
-    train_sha256: str | None = None,
-) -> Checkpoint:
-    """Write model, tokenizer and manifest to a temporary directory, then rename it to `out`."""
-    building = out.with_name(out.name + ".building")
-    if building.exists():
-        shutil.rmtree(building)
-    building.mkdir(parents=True)
-    with quiet_transformers():
-        model.save_pretrained(building)
-        tokenizer.save_pretrained(building)
-    write_manifest(
-        Checkpoint(
-            path=building,
-            encoder=encoder.name,
-            scheme=scheme.name,
-            labels=scheme.labels,
-            dominance=scheme.dominance,
-            max_length=max_length,
-            weights=weights.kind,
-            sha256=sha256_of_file(building / "model.safetensors"),
-            base_sha256=weights.sha256,
-            recipe=recipe.values() if recipe else None,
-            seed=seed,
-            train_sha256=train_sha256,
-        )
-    )
-    building.rename(out)
-    return read_checkpoint(out)

@@ -22,7 +22,7 @@ from goemo_eval.engines.registry import (
 )
 from goemo_eval.errors import EngineError
 from goemo_eval.models.encoders import Encoder, find_weights, get_encoder
-from goemo_eval.models.training import write_untrained
+from goemo_eval.models.writing import write_untrained
 
 # Small shapes of the two architectures whose graphs are unlike BERT's: a layer that is passed
 # again and again, and bottlenecks with norms that are no norms.

@@ -19,7 +19,7 @@ from goemo_eval.models.encoders import (
     hub_weights,
     package_weights,
 )
-from goemo_eval.models.training import write_untrained
+from goemo_eval.models.writing import write_untrained
 
 RANDOM = Weights("random", "random", reason="test")
 

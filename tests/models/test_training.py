@@ -12,9 +12,10 @@ from goemo_eval.data.splits import Split
 from goemo_eval.engines.checkpoint import Checkpoint, read_checkpoint
 from goemo_eval.engines.registry import load_classifier
 from goemo_eval.errors import CheckpointError
+from goemo_eval.models.batches import training_rows
 from goemo_eval.models.encoders import Weights, find_weights, get_encoder, load_tokenizer
 from goemo_eval.models.recipes import Recipe
-from goemo_eval.models.training import fine_tune, training_rows
+from goemo_eval.models.training import fine_tune
 
 
 def test_rows_are_unpadded_and_carry_the_targets(
