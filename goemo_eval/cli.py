@@ -6,6 +6,7 @@ Results go to stdout, progress to stderr. A user's mistake is one line on stderr
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -104,7 +105,7 @@ def train(
     """Fine-tune an encoder under a scheme, and print the checkpoint's directory.
 
     An interrupted run goes on where it stopped when the same command is given again; a finished
-    one is not repeated.
+    one is not repeated. On several GPUs, run it as torchrun --nproc-per-node N -m goemo_eval train.
     """
     from goemo_eval.checkpoints import validation_of
     from goemo_eval.evaluate import Workbench
@@ -119,7 +120,7 @@ def train(
                 raise CheckpointError(
                     f"cannot fine-tune {encoder}: {obtained.unscored_reason}; pass --weights {encoder}=DIR"
                 )
-            print(obtained.checkpoint.path)
+            _print_once(obtained.checkpoint.path)
             return
         directory = plan.weights.get(encoder)
         found = get_encoder(encoder, directory)
@@ -135,7 +136,13 @@ def train(
             threads=plan.threads,
             validation=validation_of(cell_recipe, workbench.splits),
         )
-        print(checkpoint.path)
+        _print_once(checkpoint.path)
+
+
+def _print_once(path: Path) -> None:
+    """Print a path, under ``torchrun`` from the first process only."""
+    if os.environ.get("RANK", "0") == "0":
+        print(path)
 
 
 @app.command()

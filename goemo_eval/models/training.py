@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from goemo_eval.data.schemes import Scheme
 from goemo_eval.data.splits import Split
-from goemo_eval.engines.checkpoint import Checkpoint
+from goemo_eval.engines.checkpoint import Checkpoint, read_checkpoint
 from goemo_eval.engines.quiet import quiet_transformers
 from goemo_eval.errors import CheckpointError, DivergedError
 from goemo_eval.models.batches import train_batches, training_rows
@@ -41,7 +42,8 @@ def fine_tune(
     """Fine-tune an encoder and write a checkpoint.
 
     An interrupted run leaves its state in ``OUT.partial``; the same call goes on from there.
-    The checkpoint itself appears in one step, when it is complete.
+    The checkpoint itself appears in one step, when it is complete. Under ``torchrun`` the
+    processes share each batch, so that a recipe means the same on any number of them.
 
     Parameters
     ----------
@@ -87,6 +89,7 @@ def fine_tune(
             f"recipe {recipe.name} has early_stopping_patience {recipe.early_stopping_patience}: "
             "pass validation=, which scores the epochs, or set it to 0"
         )
+    _check_processes(recipe)
     _check_compute(recipe)
     partial = out.with_name(out.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
@@ -131,20 +134,22 @@ def fine_tune(
             f"fine-tuning {encoder.name} diverged (loss {result.training_loss}): lower the "
             f"recipe's learning_rate, now {recipe.learning_rate}"
         )
-    checkpoint = write_checkpoint(
-        model,
-        tokenizer,
-        out,
-        encoder=encoder,
-        scheme=scheme,
-        weights=weights,
-        max_length=recipe.max_length,
-        seed=seed,
-        recipe=recipe,
-        train_sha256=train.sha256,
-    )
-    shutil.rmtree(partial)
-    return checkpoint
+    if trainer.is_world_process_zero():
+        write_checkpoint(
+            model,
+            tokenizer,
+            out,
+            encoder=encoder,
+            scheme=scheme,
+            weights=weights,
+            max_length=recipe.max_length,
+            seed=seed,
+            recipe=recipe,
+            train_sha256=train.sha256,
+        )
+        shutil.rmtree(partial)
+    trainer.accelerator.wait_for_everyone()
+    return read_checkpoint(out)
 
 
 def _last_state(partial: Path) -> str | None:
@@ -188,7 +193,7 @@ def _arguments(recipe: Recipe, partial: Path, *, seed: int, watched: bool) -> An
     return TrainingArguments(
         output_dir=str(partial),
         num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch_size,
+        per_device_train_batch_size=recipe.batch_size // _processes(),
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
         warmup_steps=recipe.warmup_ratio,
@@ -205,7 +210,8 @@ def _arguments(recipe: Recipe, partial: Path, *, seed: int, watched: bool) -> An
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         bf16=recipe.compute == "bf16",
-        use_cpu=recipe.compute == "bf16" and not torch.cuda.is_available(),
+        # Said outright, or Trainer would start neither bfloat16 nor several processes on a CPU.
+        use_cpu=not torch.cuda.is_available() and (recipe.compute == "bf16" or _processes() > 1),
         **saving,
     )
 
@@ -222,6 +228,19 @@ def _optimizer(trainer: Any, recipe: Recipe) -> Any:
         head_rate_factor=recipe.head_rate_factor,
     )
     return kind(groups, **options)
+
+
+def _processes() -> int:
+    """Return how many processes ``torchrun`` started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _check_processes(recipe: Recipe) -> None:
+    if recipe.batch_size % _processes():
+        raise CheckpointError(
+            f"recipe {recipe.name} has batch_size {recipe.batch_size}, which {_processes()} processes "
+            "cannot share evenly: start a number of them that divides it"
+        )
 
 
 def _check_compute(recipe: Recipe) -> None:

@@ -206,6 +206,9 @@ def test_refusals(
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
     with pytest.raises(CheckpointError, match="compute bf16, for which this processor"):
         run("z", compute="bf16")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(CheckpointError, match="batch_size .* 3 processes cannot share evenly"):
+        run("z")
 
 
 def test_bf16_where_the_processor_has_it(run: Run) -> None:
