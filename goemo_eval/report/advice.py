@@ -22,11 +22,33 @@ def advice(found: Recommendation) -> list[str]:
             f"It loses {best.macro_f1 - chosen.macro_f1:.3f} against the best, {best.cell} "
             f"({best.macro_f1:.3f}); {found.max_loss:g} is allowed."
         )
+    if seeds := seed_advice(found):
+        lines.append(seeds)
     if found.ranked_by == "size_mb":
         lines.append(
             "Cheapest means smallest here: latency was not measured, or not under one set of conditions."
         )
     return lines + [told(change) for change in found.changes]
+
+
+def seed_advice(found: Recommendation) -> str:
+    """Return a sentence on what other seeds scored; empty where there are none."""
+    if found.seeds is None:
+        return ""
+    seeds, f1 = found.seeds.seeds, found.seeds.test_macro_f1
+    assert f1.low is not None
+    assert f1.high is not None
+    listed = ", ".join(map(str, seeds))
+    average = f"{f1.mean:.3f} on average (95 % interval over seeds {f1.low:.3f} to {f1.high:.3f})"
+    ids = {found.seeds.cell.model_copy(update={"seed": seed}).id for seed in seeds}
+    if found.chosen in ids:
+        return (
+            f"Its seed is one of {len(seeds)}: over seeds {listed} its test Macro-F1 is {average}."
+        )
+    return (
+        f"It was measured under one of the {len(seeds)} seeds of {found.seeds.cell.id}, whose test Macro-F1 "
+        f"over seeds {listed} is {average}."
+    )
 
 
 def told(change: Change) -> str:

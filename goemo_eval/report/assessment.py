@@ -7,23 +7,27 @@ from collections.abc import Mapping, Sequence
 from goemo_eval.measure.statistics import Interval
 from goemo_eval.report.drawing import engines_in_order
 from goemo_eval.report.intervals import Intervals
-from goemo_eval.report.rows import reference_cells
+from goemo_eval.report.rows import reference_cells, reference_groups, reference_names
+from goemo_eval.report.seeds import seed_finding
 from goemo_eval.report.tables import pairs
-from goemo_eval.report.text import escape, model_name, number, spread
+from goemo_eval.report.text import escape, number, spread
+from goemo_eval.results.over_seeds import one_seed, summarize_seeds
 from goemo_eval.results.recommend import one_machine
 from goemo_eval.results.records import Record
 
 
 def assessment(records: Sequence[Record], intervals: Intervals) -> list[str]:
     """Return the assessment, one finding per line of markdown."""
+    shown = one_seed(records)
     findings = [
-        *_best(records, intervals),
+        *_best(shown, intervals),
+        *_seeds(records, intervals),
         *_gain(records),
         *_overfit_thresholds(records),
-        *_engines(records),
-        *_int8(records, intervals),
-        *_winners(records),
-        *_fastest(records),
+        *_engines(shown),
+        *_int8(shown, intervals),
+        *_winners(shown),
+        *_fastest(shown),
         *_budgets(records),
     ]
     return [f"- {finding}" for finding in findings]
@@ -47,11 +51,30 @@ def _best(records: Sequence[Record], intervals: Intervals) -> list[str]:
     return found
 
 
+def _seeds(records: Sequence[Record], intervals: Intervals) -> list[str]:
+    """Say what the reference cells score on average over their seeds, beside one seed's interval."""
+    found = []
+    for group, shown in zip(reference_groups(records), reference_cells(records), strict=True):
+        for summary in summarize_seeds(group):
+            if len(summary.seeds) < 2:
+                continue
+            text = seed_finding(summary)
+            certain = intervals.scores.get(shown.cell.id)
+            if certain:
+                text += (
+                    f". At seed {shown.cell.seed} test Macro-F1 is {number(certain.point)}, 95 % interval over the "
+                    f"test split's texts {spread(certain.low, certain.high)}"
+                )
+            found.append(f"{text}.")
+    return found
+
+
 def _gain(records: Sequence[Record]) -> list[str]:
+    names = zip(reference_names(records), reference_groups(records), strict=True)
     test = {
-        (model_name(r.cell), r.cell.scheme): r.scores.test.macro_f1
-        for r in reference_cells(records)
-        if r.scores
+        (name, summary.cell.scheme): summary.test_macro_f1.mean
+        for name, group in names
+        for summary in summarize_seeds(group)
     }
     gains = [
         (f1 - test[model, "raw"], model)
@@ -68,15 +91,19 @@ def _gain(records: Sequence[Record]) -> list[str]:
 
 
 def _overfit_thresholds(records: Sequence[Record]) -> list[str]:
-    gaps = [
-        (r.scores.validation.macro_f1 - r.scores.test.macro_f1, r.cell.id, r.thresholds.strategy)
-        for r in reference_cells(records)
-        if r.scores and r.thresholds
-    ]
+    gaps, strategies = [], set()
+    for group in reference_groups(records):
+        cut = [r for r in group if r.thresholds]
+        strategies |= {r.thresholds.strategy for r in cut if r.scores and r.thresholds}
+        for summary in summarize_seeds(cut):
+            seeds = len(summary.seeds)
+            cell, mean = (
+                (cut[0].cell, "") if seeds == 1 else (summary.cell, f" (mean of {seeds} seeds)")
+            )
+            gaps.append(f"{escape(cell.id)} {number(summary.gap.mean, signed=True)}{mean}")
     if not gaps:
         return []
-    each = ", ".join(f"{escape(cell)} {number(gap, signed=True)}" for gap, cell, _ in gaps)
-    how = ", ".join(sorted({strategy for _, _, strategy in gaps}))
+    each, how = ", ".join(gaps), ", ".join(sorted(strategies))
     return [f"Thresholds ({how}) are fitted on validation. Validation minus test Macro-F1: {each}."]
 
 

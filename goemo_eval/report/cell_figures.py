@@ -51,7 +51,7 @@ def pareto(figure: Figure, records: Sequence[Record], _: Study, intervals: Inter
             x, f1 = p95_ms(record) if timed else None, record.scores.test.macro_f1
             x = x or max(record.size_bytes, 1) / 1e6
             colour = styles[record.cell.encoder][0]
-            error_bar(axes, x, intervals.scores.get(record.cell.id), colour)
+            error_bar(axes, x, intervals.ends(record.cell), colour)
             axes.plot(
                 x,
                 f1,

@@ -19,6 +19,7 @@ from goemo_eval.measure.plain import Plain
 from goemo_eval.report.document import Block, Fold
 from goemo_eval.report.error_analysis import kind_of, low_labels
 from goemo_eval.report.rows import Row, record_rows, study_rows
+from goemo_eval.report.seeds import several_seeds
 from goemo_eval.report.study import Study
 from goemo_eval.report.text import DASH, escape, table
 from goemo_eval.results.records import Record
@@ -124,8 +125,8 @@ def claims_section(records: Sequence[Record], study: Study) -> list[Block]:
         "## Published claims against this run",
         (
             "What the study's text says, as rules over numbers, applied to its own tables and to these cells "
-            "(of its encoders and schemes; FP32 in the reference engine, INT8 in every one). Bounds hold to half "
-            "of the last digit given."
+            f"(of its encoders and schemes; FP32 in the reference engine, INT8 in every one). Bounds hold to half "
+            f"of the last digit given.{_SEEDS if several_seeds(records) else ''}"
         ),
         "\n".join(lines),
         "Where the study's tables contradict its text or themselves:",
@@ -151,6 +152,8 @@ def _stated(claim: Claim) -> str:
     reading = f" (read as: {escape(claim.reading)})" if claim.reading else ""
     return f"“{escape(claim.quote)}”{reading}"
 
+
+_SEEDS = " A cell with several seeds counts once: its Macro-F1 is their mean, all else one seed's."
 
 _VERDICT = {True: "holds", False: "**does not hold**", None: f"{DASH} cannot be judged"}
 

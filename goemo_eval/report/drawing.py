@@ -19,7 +19,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
-from goemo_eval.measure.statistics import Interval
 from goemo_eval.results.records import Record
 
 BLACK, GREY, PALE = "#222222", "#777777", "#e4e4e4"
@@ -94,10 +93,9 @@ def save(figure: Figure) -> tuple[bytes, bytes]:
     return png.getvalue(), svg.getvalue().encode()
 
 
-def error_bar(axes: Any, x: float, interval: Interval | None, colour: str) -> None:
+def error_bar(axes: Any, x: float, ends: tuple[float, float] | None, colour: str) -> None:
     """Draw an interval as a vertical bar."""
-    if interval:
-        ends = [interval.low, interval.high]
+    if ends:
         axes.plot([x, x], ends, "-", color=colour, lw=1.2, marker="_", ms=4, zorder=2)
 
 

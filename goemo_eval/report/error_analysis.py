@@ -11,12 +11,14 @@ from typing import Literal
 from goemo_eval.errors import RecordError
 from goemo_eval.measure.metrics import LabelScore, Scores
 from goemo_eval.report.confusions import BoolArray, confusions, couples
-from goemo_eval.report.document import Block, Fold
+from goemo_eval.report.document import Block, Fold, Picture
 from goemo_eval.report.figures import plots_of
 from goemo_eval.report.rows import reference_cells
+from goemo_eval.report.seeds import seed_note
 from goemo_eval.report.tables import names
 from goemo_eval.report.text import escape, number, table
 from goemo_eval.results.decisions import unpack_decisions
+from goemo_eval.results.over_seeds import one_seed
 from goemo_eval.results.records import Record
 
 LOW_F1 = 0.4
@@ -62,13 +64,14 @@ def error_analysis(
     RecordError
         If a record's decisions are damaged, or there are other than one text for each.
     """
-    scored = [record for record in records if record.scores]
+    scored = [record for record in one_seed(records) if record.scores]
     if not scored:
         return ["No cell was scored."]
     decided = {r.cell.id: unpack_decisions(r.decisions) for r in scored if r.decisions}
-    blocks: list[Block] = [*_low(scored), *_confused(scored, decided), *_calibration(scored)]
+    blocks: list[Block] = [*_low(scored), *_confused(scored, decided)]
+    blocks += _calibration(scored, plots_of(records))
     cells = [_cell(record, decided.get(record.cell.id), texts or {}) for record in scored]
-    return [*blocks, Fold("Label by label, for every cell", cells)]
+    return [seed_note(records), *blocks, Fold("Label by label, for every cell", cells)]
 
 
 def _low(scored: Sequence[Record]) -> list[Block]:
@@ -125,7 +128,7 @@ def _confused(scored: Sequence[Record], decided: Mapping[str, Decided]) -> list[
     ]
 
 
-def _calibration(scored: Sequence[Record]) -> list[Block]:
+def _calibration(scored: Sequence[Record], pictures: Mapping[str, Picture]) -> list[Block]:
     rows = {}
     for record in scored:
         if record.calibration is None:
@@ -145,11 +148,7 @@ def _calibration(scored: Sequence[Record]) -> list[Block]:
             "over the predicted label's probability under the others; per label over its own probabilities."
         ),
         *_by_cell(["worst three labels", "ECE"], rows, scored),
-        *(
-            picture
-            for name in ("reliability", "thresholds")
-            if (picture := plots_of(scored).get(name))
-        ),
+        *(picture for name in ("reliability", "thresholds") if (picture := pictures.get(name))),
     ]
 
 

@@ -14,8 +14,10 @@ from goemo_eval.report.document import Picture
 from goemo_eval.report.drawing import STYLE, new_figure, save
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.rows import reference_cells
+from goemo_eval.report.seeds import seed_note, several_seeds
 from goemo_eval.report.study import Study
 from goemo_eval.report.tables import pairs
+from goemo_eval.results.over_seeds import one_seed
 from goemo_eval.results.records import Record
 
 
@@ -25,9 +27,15 @@ class Plot(NamedTuple):
     title: str
     alt: str
     draw: Callable[[Figure, Sequence[Record], Study, Intervals], None]
+    means: str = ""
+    """What to add where cells have several seeds; without it, one seed of each is shown."""
 
 
 _BARS = "Vertical lines are 95 % intervals over the test split's texts."
+_MEANS = (
+    "Where a model has several seeds, bars are means over them and the intervals are Student's, over the "
+    "seeds instead of the texts."
+)
 
 PLOTS = {
     "figure1": Plot(
@@ -35,6 +43,7 @@ PLOTS = {
         "Bars per model on validation (pale) and test; diamonds are the study's values. The numbers "
         "follow from Table 1; the 95 % intervals take the two schemes as independent.",
         study_figures.gain,
+        _MEANS,
     ),
     "figure2": Plot(
         "Figure 2. Latency against test Macro-F1",
@@ -46,6 +55,7 @@ PLOTS = {
         "Figure 3. Test Macro-F1 by model and scheme",
         f"FP32 bars per model and scheme; diamonds are the study's values. {_BARS} The numbers are in Table 1.",
         study_figures.macro_f1,
+        _MEANS,
     ),
     "figure4": Plot(
         "Figure 4. FP32 and INT8: seconds over the test split against Macro-F1",
@@ -78,7 +88,7 @@ PLOTS = {
 
 def plots_of(records: Sequence[Record]) -> dict[str, Picture]:
     """Return the figures that these records have something to show in."""
-    reference = reference_cells(records)
+    reference, several, note = reference_cells(records), several_seeds(records), seed_note(records)
     shown = ["figure1", "figure2", "figure3"]
     if pairs(records):
         shown.append("figure4")
@@ -88,7 +98,14 @@ def plots_of(records: Sequence[Record]) -> dict[str, Picture]:
         shown.append("reliability")
     if any(r.threshold_curves for r in reference):
         shown.append("thresholds")
-    return {name: Picture(name, PLOTS[name].title, PLOTS[name].alt) for name in shown}
+    return {
+        name: Picture(
+            name,
+            PLOTS[name].title,
+            PLOTS[name].alt + (f" {PLOTS[name].means or note}" if several else ""),
+        )
+        for name in shown
+    }
 
 
 def draw(records: Sequence[Record], study: Study, intervals: Intervals) -> dict[str, bytes]:
@@ -100,11 +117,13 @@ def draw(records: Sequence[Record], study: Study, intervals: Intervals) -> dict[
         File name, such as ``figure1.png``, to content: PNG and SVG of each.
     """
     files = {}
+    shown = one_seed(records)
     with rc_context(STYLE):
         for name in plots_of(records):
-            figure = new_figure(_height(name, records))
-            PLOTS[name].draw(figure, records, study, intervals)
-            figure.suptitle(PLOTS[name].title, fontsize=11)
+            figure = new_figure(_height(name, shown))
+            plot = PLOTS[name]
+            plot.draw(figure, records if plot.means else shown, study, intervals)
+            figure.suptitle(plot.title, fontsize=11)
             files[f"{name}.png"], files[f"{name}.svg"] = save(figure)
     return files
 

@@ -10,7 +10,8 @@ import numpy as np
 from goemo_eval.measure.statistics import Interval, paired_bootstrap, score_interval
 from goemo_eval.report.tables import pairs
 from goemo_eval.results.decisions import unpack_decisions
-from goemo_eval.results.records import Record
+from goemo_eval.results.over_seeds import one_seed
+from goemo_eval.results.records import Cell, Record
 
 # Enough for the two digits that a report prints; the gate, which decides, takes more.
 _RESAMPLES = 200
@@ -25,16 +26,23 @@ class Intervals:
     int8: Mapping[str, Interval]
     """Of an INT8 cell's test Macro-F1 minus its FP32 twin's."""
 
+    def ends(self, cell: Cell) -> tuple[float, float] | None:
+        """Return the interval of a cell's test Macro-F1, if it has one."""
+        found = self.scores.get(cell.id)
+        return (found.low, found.high) if found else None
+
 
 def resample(records: Sequence[Record]) -> Intervals:
     """Return the intervals of scored cells, from the same texts and the same random numbers for all.
+
+    Of several seeds of a cell, the one that is shown has an interval.
 
     Raises
     ------
     RecordError
         If a record's decisions are damaged.
     """
-    scored = [r for r in records if r.scores and r.decisions]
+    scored = [r for r in one_seed(records) if r.scores and r.decisions]
     scores = {}
     for record in scored:
         assert record.decisions is not None

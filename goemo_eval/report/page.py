@@ -11,6 +11,7 @@ from goemo_eval.report.error_analysis import error_analysis
 from goemo_eval.report.figures import plots_of
 from goemo_eval.report.flips import flip_folds
 from goemo_eval.report.intervals import Intervals
+from goemo_eval.report.seeds import MEANS, seed_note, seed_table
 from goemo_eval.report.study import Study
 from goemo_eval.report.summary import summary
 from goemo_eval.report.tables import (
@@ -23,6 +24,7 @@ from goemo_eval.report.tables import (
     strategy_table,
 )
 from goemo_eval.report.text import DASH, escape, table
+from goemo_eval.results.over_seeds import one_seed
 from goemo_eval.results.records import Record
 
 
@@ -36,7 +38,8 @@ def page(
     texts: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Block]:
     """Return the whole report."""
-    pictures = plots_of(records)
+    pictures, shown = plots_of(records), one_seed(records)
+    note = f" {said}" if (said := seed_note(records)) else ""
     blocks: list[Block] = [f"# {escape(title)}", *summary(records, intervals)]
     blocks += ["## Assessment", "\n".join(assessment(records, intervals))]
     blocks += claims_section(records, study)
@@ -47,17 +50,19 @@ def page(
             "machine."
         ),
         "" if any(study.comparable(r) for r in records) else _NOT_COMPARABLE,
+        MEANS if note else "",
         macro_f1_table(records, study),
+        *_seeds(records),
         *_unscored(records),
         pictures["figure3"],
         pictures["figure1"],
     ]
-    if strategies := strategy_table(records):
+    if strategies := strategy_table(shown):
         blocks += [
             "### Table 1b. What the thresholds bring",
             (
                 "Multi-label Macro-F1 with each cell's own thresholds, fitted on its validation logits: one "
-                "of 0.5, one for all labels, one per label."
+                f"of 0.5, one for all labels, one per label.{note}"
             ),
             strategies,
         ]
@@ -66,28 +71,28 @@ def page(
         (
             "Forward pass per batch of 32, tokenization apart. *real*: texts in the test split's order, padded "
             "to the longest of their batch; *padded128*: every batch 128 tokens long. The study does not say how its "
-            "batches were padded. Peak RSS is the process's while the cell was measured."
+            f"batches were padded. Peak RSS is the process's while the cell was measured.{note}"
         ),
-        efficiency_table(records, study),
+        efficiency_table(shown, study),
         pictures["figure2"],
     ]
-    if accuracy := int8_accuracy_table(records, study, intervals.int8):
+    if accuracy := int8_accuracy_table(shown, study, intervals.int8):
         blocks += [
             "## Table 3. FP32 and INT8",
             (
                 "Test Macro-F1. *INT8* decides with FP32's thresholds, *INT8 refitted* with thresholds fitted "
                 "on its own validation logits; softmax schemes have none, so both are one. The interval is that of "
-                "Δ over the test split's texts, with 95 % confidence."
+                f"Δ over the test split's texts, with 95 % confidence.{note}"
             ),
             accuracy,
             (
                 "Forward seconds over the test split, FP32 and INT8 taking turns: medians over the passes, and the "
                 "median of the passes' ratios, over the same engine's FP32 and over torch's."
             ),
-            int8_speed_table(records, study),
-            *_repairs(records),
+            int8_speed_table(shown, study),
+            *_repairs(shown),
             pictures["figure4"],
-            *_flips(records),
+            *_flips(shown),
         ]
     blocks += ["## Error analysis", *error_analysis(records, texts)]
     if budgets := budget_table(records):
@@ -99,6 +104,10 @@ def page(
         _environments(records),
     ]
     return blocks
+
+
+def _seeds(records: Sequence[Record]) -> list[Block]:
+    return [Fold("Table 1 seed by seed", [found])] if (found := seed_table(records)) else []
 
 
 def _flips(records: Sequence[Record]) -> list[Block]:

@@ -9,6 +9,7 @@ from goemo_eval.measure.metrics import Scores
 from goemo_eval.report.study import Study
 from goemo_eval.report.tables import pairs
 from goemo_eval.report.text import model_name
+from goemo_eval.results.over_seeds import one_seed, seed_groups, summarize_seeds
 from goemo_eval.results.records import Record
 
 _STUDY_BATCH = 32
@@ -67,10 +68,14 @@ def study_rows(study: Study) -> list[Row]:
 
 
 def record_rows(records: Sequence[Record]) -> list[Row]:
-    """Return records as rows: FP32 of the reference engine, and the INT8 cells of every engine."""
-    couples = pairs(records)
+    """Return records as rows: FP32 of the reference engine, and the INT8 cells of every engine.
+
+    Macro-F1 is the mean over a cell's seeds; all else is one seed's.
+    """
+    couples = pairs(one_seed(records))
     return [
         _row(
+            group,
             record,
             [
                 _int8(fp32, int8)
@@ -79,28 +84,50 @@ def record_rows(records: Sequence[Record]) -> list[Row]:
                 == (record.cell.encoder, record.cell.scheme)
             ],
         )
-        for record in reference_cells(records)
+        for group, record in zip(reference_groups(records), reference_cells(records), strict=True)
     ]
 
 
 def reference_cells(records: Sequence[Record]) -> list[Record]:
-    """Return one FP32 cell per encoder, scheme and seed: torch's, or else the first engine's."""
-    found: dict[tuple[str, str, int], Record] = {}
-    for record in records:
+    """Return one FP32 cell per encoder and scheme, at one seed: torch's, or else the first engine's."""
+    found: dict[tuple[str, str], Record] = {}
+    for record in one_seed(records):
         cell = record.cell
-        key = (cell.encoder, cell.scheme, cell.seed)
-        if cell.precision == "fp32" and (key not in found or cell.engine == "torch"):
+        key = (cell.encoder, cell.scheme)
+        if cell.precision == "fp32" and (
+            key not in found or (cell.engine == "torch" != found[key].cell.engine)
+        ):
             found[key] = record
     return list(found.values())
 
 
-def _row(record: Record, int8: Sequence[Int8]) -> Row:
+def reference_groups(records: Sequence[Record]) -> list[list[Record]]:
+    """Return the cells of `reference_cells`, each with all of its seeds."""
+    groups = {record.cell: group for group in seed_groups(records) for record in group}
+    return [groups[record.cell] for record in reference_cells(records)]
+
+
+def reference_names(records: Sequence[Record]) -> list[str]:
+    """Return the model names of `reference_cells`, without a seed where an encoder has several."""
+    groups = reference_groups(records)
+    seeds: dict[str, set[int]] = {}
+    for record in (record for group in groups for record in group):
+        seeds.setdefault(record.cell.encoder, set()).add(record.cell.seed)
+    cells = [record.cell for record in reference_cells(records)]
+    return [
+        model_name(c if len(seeds[c.encoder]) == 1 else c.model_copy(update={"seed": 0}))
+        for c in cells
+    ]
+
+
+def _row(group: Sequence[Record], record: Record, int8: Sequence[Int8]) -> Row:
+    over_seeds = next(iter(summarize_seeds(group)), None)
     scores, real, test = record.scores, record.latency.get("real"), record.data.splits.get("test")
     return Row(
         encoder=record.cell.encoder,
         scheme=record.cell.scheme,
-        validation=scores.validation.macro_f1 if scores else None,
-        test=scores.test.macro_f1 if scores else None,
+        validation=over_seeds.validation_macro_f1.mean if over_seeds else None,
+        test=over_seeds.test_macro_f1.mean if over_seeds else None,
         latency_ms=real.p50_s * 1e3 if real else None,
         seconds=record.split_latency_s,
         batches=test.rows / real.batch_size if test and real else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import hypot
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -26,28 +26,62 @@ from goemo_eval.report.drawing import (
     score_axis,
 )
 from goemo_eval.report.intervals import Intervals
-from goemo_eval.report.rows import reference_cells
+from goemo_eval.report.rows import reference_cells, reference_groups, reference_names
 from goemo_eval.report.study import Study
 from goemo_eval.report.tables import pairs
-from goemo_eval.report.text import model_name
-from goemo_eval.results.records import Record
+from goemo_eval.results.over_seeds import SeedSummary, summarize_seeds
+from goemo_eval.results.records import Cell, Record
 
 _VALIDATION = 0.45  # opacity of a bar of the validation split
+
+
+class _Bars(NamedTuple):
+    """What bars show of a reference cell: its mean over the seeds that it has."""
+
+    model: str
+    shown: Record
+    """At the seed that single cells are shown at."""
+    scores: SeedSummary | None
+
+    @property
+    def cell(self) -> Cell:
+        return self.shown.cell
+
+    @property
+    def several(self) -> bool:
+        return self.scores is not None and len(self.scores.seeds) > 1
+
+    def test_interval(self, intervals: Intervals) -> tuple[float, float] | None:
+        """Return the ends of the interval over several seeds, or over the texts for one."""
+        over = self.scores.test_macro_f1 if self.scores else None
+        if over and over.low is not None and over.high is not None:
+            return over.low, over.high
+        return intervals.ends(self.cell)
+
+
+def _bars(records: Sequence[Record]) -> list[_Bars]:
+    both = zip(
+        reference_names(records), reference_cells(records), reference_groups(records), strict=True
+    )
+    return [
+        _Bars(name, shown, next(iter(summarize_seeds(group)), None)) for name, shown, group in both
+    ]
 
 
 def gain(figure: Figure, records: Sequence[Record], study: Study, intervals: Intervals) -> None:
     """Figure 1: simplified minus raw, on validation and test."""
     axes = figure.subplots()
-    cells = [r for r in reference_cells(records) if r.cell.scheme in ("raw", "simplified")]
-    models, styles = _models(cells), encoder_styles(records)
-    by_model = {(model_name(r.cell), r.cell.scheme): r for r in cells}
+    bars = [b for b in _bars(records) if b.cell.scheme in ("raw", "simplified")]
+    styles = encoder_styles(records)
+    encoders = {b.model: b.cell.encoder for b in bars}
+    by_model = {(b.model, b.cell.scheme): b for b in bars}
     drawn = False
-    for x, model in enumerate(models):
+    for x, (model, encoder) in enumerate(encoders.items()):
         pair = [by_model.get((model, scheme)) for scheme in ("raw", "simplified")]
-        encoder = next(r.cell.encoder for r in cells if model_name(r.cell) == model)
+        scored = [b.scores for b in pair if b and b.scores]
         for offset, split in ((-0.2, "validation"), (0.2, "test")):
-            if all(r and r.scores for r in pair):
-                raw, simplified = (getattr(r.scores, split).macro_f1 for r in pair if r)
+            if len(scored) == 2:
+                raw, simplified = (getattr(s, f"{split}_macro_f1").mean for s in scored)
                 alpha = _VALIDATION if split == "validation" else 1.0
                 _bar(
                     axes,
@@ -56,7 +90,7 @@ def gain(figure: Figure, records: Sequence[Record], study: Study, intervals: Int
                     styles[encoder][0],
                     0.36,
                     form="+.3f",
-                    upright=len(models) > 4,
+                    upright=len(encoders) > 4,
                     alpha=alpha,
                 )
                 drawn = True
@@ -67,7 +101,7 @@ def gain(figure: Figure, records: Sequence[Record], study: Study, intervals: Int
                 _study_point(axes, x + offset, theirs["simplified"] - theirs["raw"], "D")
     axes.axhline(0, color="black", lw=0.8)
     axes.margins(y=0.12)
-    names_axis(axes, models)
+    names_axis(axes, list(encoders))
     if not drawn:
         nothing(axes, "no model was scored under both schemes")
     axes.set_ylabel("simplified minus raw, Macro-F1")
@@ -75,12 +109,13 @@ def gain(figure: Figure, records: Sequence[Record], study: Study, intervals: Int
 
 
 def _gain_interval(
-    axes: Any, x: float, value: float, pair: Sequence[Record | None], intervals: Intervals
+    axes: Any, x: float, value: float, pair: Sequence[_Bars | None], intervals: Intervals
 ) -> None:
     """Draw the interval of a difference of two schemes, as if their errors were independent."""
-    both = [intervals.scores.get(r.cell.id) if r else None for r in pair]
-    if both[0] and both[1]:
-        width = hypot(*((i.high - i.low) / 2 for i in both if i))
+    both = [ends for b in pair if b and (ends := b.test_interval(intervals))]
+    # An interval over seeds and one over texts make none together.
+    if len(both) == 2 and len({b.several for b in pair if b}) == 1:
+        width = hypot(*((high - low) / 2 for low, high in both))
         axes.plot([x, x], [value - width, value + width], color="black", lw=1.2, marker="_", ms=4)
 
 
@@ -119,32 +154,28 @@ def _timed_point(axes: Any, record: Record, colour: str, marker: str, intervals:
         return
     f1 = record.scores.test.macro_f1
     axes.plot([p50, p90], [f1, f1], "-", color=colour, lw=1.2)
-    error_bar(axes, p50, intervals.scores.get(record.cell.id), colour)
+    error_bar(axes, p50, intervals.ends(record.cell), colour)
     axes.plot(p50, f1, marker, color=colour, ms=8, mec="white", mew=0.5, zorder=3)
 
 
 def macro_f1(figure: Figure, records: Sequence[Record], study: Study, intervals: Intervals) -> None:
     """Figure 3: bars of test Macro-F1."""
     axes = figure.subplots()
-    shown = reference_cells(records)
-    models, colours = _models(shown), scheme_colours(records)
+    bars, colours = _bars(records), scheme_colours(records)
+    models = list(dict.fromkeys(b.model for b in bars))
     width = 0.8 / max(len(colours), 1)
-    for record in shown:
-        x = (
-            models.index(model_name(record.cell))
-            + (list(colours).index(record.cell.scheme) + 0.5) * width
-            - 0.4
-        )
-        if record.scores:
-            f1, interval = record.scores.test.macro_f1, intervals.scores.get(record.cell.id)
-            colour, upright = colours[record.cell.scheme], len(models) * len(colours) > 12
+    for b in bars:
+        x = models.index(b.model) + (list(colours).index(b.cell.scheme) + 0.5) * width - 0.4
+        if b.scores:
+            colour, upright = colours[b.cell.scheme], len(models) * len(colours) > 12
+            f1 = b.scores.test_macro_f1.mean
             _bar(axes, x, f1, colour, width * 0.92, form=".3f", upright=upright)
-            error_bar(axes, x, interval, "black")
-        published = study.cell(record)
+            error_bar(axes, x, b.test_interval(intervals), "black")
+        published = study.cell(b.shown)
         if published:
             _study_point(axes, x, published.test, "D")
     names_axis(axes, models)
-    if not any(r.scores for r in shown):
+    if not any(b.scores for b in bars):
         nothing(axes)
     axes.set_ylabel("test Macro-F1")
     axes.set_ylim(bottom=0)
@@ -243,7 +274,3 @@ def _study_key(marker: str) -> Any:
 
 def _unscored_key(records: Iterable[Record]) -> list[Any]:
     return [point("on the axis: not scored", "")] if any(r.scores is None for r in records) else []
-
-
-def _models(records: Iterable[Record]) -> list[str]:
-    return list(dict.fromkeys(model_name(record.cell) for record in records))

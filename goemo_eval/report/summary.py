@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from statistics import median
 
 from goemo_eval.errors import RecordError
-from goemo_eval.report.advice import advice
+from goemo_eval.report.advice import advice, seed_advice
 from goemo_eval.report.document import Block, Fold
 from goemo_eval.report.figures import plots_of
 from goemo_eval.report.intervals import Intervals, difference
+from goemo_eval.report.seeds import seed_note
 from goemo_eval.report.tables import pairs
 from goemo_eval.report.text import DASH, escape, number, spread, table
+from goemo_eval.results.over_seeds import one_seed
 from goemo_eval.results.recommend import Recommendation, recommend
 from goemo_eval.results.records import Record
 
@@ -26,7 +28,9 @@ def summary(records: Sequence[Record], intervals: Intervals) -> list[Block]:
         found = []
     blocks += [_deploy(records, recommendation, intervals) for recommendation in found]
     if found:
-        blocks.append(_numbers(records, found, intervals))
+        blocks.append(_numbers(one_seed(records), found, intervals))
+    if note := seed_note(records):
+        blocks.append(f"{note} Table 1 has the means over seeds.")
     if unscored := _not_scored(records):
         blocks.append(unscored)
     for recommendation in found:
@@ -51,8 +55,9 @@ def _deploy(records: Sequence[Record], found: Recommendation, intervals: Interva
         f"**{escape(found.scheme)}**: deploy **{escape(chosen.cell)}**, test Macro-F1 "
         f"{chosen.macro_f1:.3f}{between}{cost}, {chosen.size_mb:.1f} MB. "
     )
+    seeds = f" {escape(seed_advice(found))}" if found.seeds else ""
     if best.cell == chosen.cell:
-        return f"{text}No cell scores higher."
+        return f"{text}No cell scores higher.{seeds}"
     change = difference(by_id[best.cell], by_id[chosen.cell])
     noise = f" ({change.low:+.3f} to {change.high:+.3f})" if change else ""
     text += (
@@ -61,7 +66,7 @@ def _deploy(records: Sequence[Record], found: Recommendation, intervals: Interva
     )
     if found.ranked_by == "size_mb":
         text += " Latencies are missing or of different machines, so cheaper means smaller."
-    return text
+    return text + seeds
 
 
 def _numbers(

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 
 from goemo_eval.measure.statistics import Interval
+from goemo_eval.report.seeds import over_seeds_text, several_seeds
 from goemo_eval.report.study import Study
 from goemo_eval.report.text import DASH, escape, model_name, number, table
+from goemo_eval.results.over_seeds import seed_groups, summarize_seeds
 from goemo_eval.results.records import Record
 
 
@@ -27,20 +29,32 @@ def names(record: Record) -> list[str]:
 
 
 def macro_f1_table(records: Sequence[Record], study: Study) -> str:
-    """Table 1: FP32 Macro-F1 on validation and test."""
+    """Table 1: FP32 Macro-F1 on validation and test; with seeds, their means and intervals."""
+    groups = seed_groups(r for r in records if r.cell.precision == "fp32")
+    several = several_seeds(records)
     rows = []
-    for record in records:
-        if record.cell.precision != "fp32":
-            continue
+    for group in groups:
+        record, found = group[0], next(iter(summarize_seeds(group)), None)
         published = study.cell(record)
         row = names(record)
+        if several:
+            row[0] = escape(model_name(record.cell.model_copy(update={"seed": 0})))
+            row.append(", ".join(map(str, found.seeds)) if found else DASH)
         for split in ("validation", "test"):
-            ours = getattr(record.scores, split).macro_f1 if record.scores else None
+            over = getattr(found, f"{split}_macro_f1") if found else None
+            ours = over.mean if over else None
             theirs = getattr(published, split) if published else None
-            row += [number(ours), number(theirs), _difference(ours, theirs, record, study)]
+            row += [number(ours)] + [over_seeds_text(over) if over else DASH] * several
+            row += [number(theirs), _difference(ours, theirs, record, study)]
+        if several:
+            row += [number(found.gap.mean if found else None, signed=True)]
+            row += [over_seeds_text(found.gap, signed=True) if found else DASH]
         rows.append(row)
-    headers = ["model", "scheme", "validation", "study", "diff.", "test", "study", "diff."]
-    return table(headers, rows, words=2)
+    interval = ["95 % over seeds"] * several
+    headers = ["model", "scheme"] + ["seeds"] * several
+    headers += ["validation", *interval, "study", "diff.", "test", *interval, "study", "diff."]
+    headers += ["gap", *interval] if several else []
+    return table(headers, rows, words=2 + several)
 
 
 def strategy_table(records: Sequence[Record]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
@@ -32,6 +33,8 @@ class SeedSummary(Plain):
     seeds: tuple[int, ...]
     validation_macro_f1: OverSeeds
     test_macro_f1: OverSeeds
+    gap: OverSeeds
+    """Validation minus test Macro-F1, seed by seed: thresholds are fitted on validation."""
 
 
 def over_seeds(values: Sequence[float], *, confidence: float = 0.95) -> OverSeeds:
@@ -64,6 +67,43 @@ def over_seeds(values: Sequence[float], *, confidence: float = 0.95) -> OverSeed
     return OverSeeds(mean=mean, low=mean - reach, high=mean + reach, values=tuple(values))
 
 
+def seed_groups(records: Iterable[Record]) -> list[list[Record]]:
+    """Return the records in groups that differ only in their seed, in the order of the records."""
+    groups: dict[Cell, list[Record]] = {}
+    for record in records:
+        groups.setdefault(_seedless(record.cell), []).append(record)
+    return [sorted(group, key=lambda record: record.cell.seed) for group in groups.values()]
+
+
+def one_seed(records: Iterable[Record]) -> list[Record]:
+    """Return each cell at one seed, for what is said of single cells.
+
+    Cells of one encoder and scheme are taken at one and the same seed, so that engines and
+    precisions are compared on one checkpoint: the seed under which most of them were scored, of
+    several such the lowest. A cell that lacks it is taken at its own lowest. How they scored has no say.
+
+    Parameters
+    ----------
+    records : iterable of Record
+
+    Returns
+    -------
+    list of Record
+        In the order of the records; all of them where no cell has several seeds.
+    """
+    records = list(records)
+    scored: dict[tuple[str, str], Counter[int]] = {}
+    for record in records:
+        words = (record.cell.encoder, record.cell.scheme)
+        scored.setdefault(words, Counter())[record.cell.seed] += record.scores is not None
+    chosen = set()
+    for group in seed_groups(records):
+        seeds = scored[group[0].cell.encoder, group[0].cell.scheme]
+        lead = min(seeds, key=lambda seed: (-seeds[seed], seed))
+        chosen.add(next((r for r in group if r.cell.seed == lead), group[0]).cell)
+    return [record for record in records if record.cell in chosen]
+
+
 def summarize_seeds(records: Iterable[Record]) -> list[SeedSummary]:
     """Return the scored cells over their seeds, in the order of the records.
 
@@ -81,15 +121,14 @@ def summarize_seeds(records: Iterable[Record]) -> list[SeedSummary]:
     RecordError
         If cells of different seeds were measured on different data or under different recipes.
     """
-    groups: dict[Cell, list[Record]] = {}
-    for record in records:
-        if record.scores is not None:
-            groups.setdefault(record.cell.model_copy(update={"seed": 0}), []).append(record)
-    return [_summary(cell, group) for cell, group in groups.items()]
+    return [_summary(group) for group in seed_groups(r for r in records if r.scores)]
 
 
-def _summary(cell: Cell, group: list[Record]) -> SeedSummary:
-    group = sorted(group, key=lambda record: record.cell.seed)
+def _seedless(cell: Cell) -> Cell:
+    return cell.model_copy(update={"seed": 0})
+
+
+def _summary(group: Sequence[Record]) -> SeedSummary:
     for record in group[1:]:
         for what in ("data", "recipe", "dominance", "labels"):
             if getattr(record, what) != getattr(group[0], what):
@@ -99,8 +138,9 @@ def _summary(cell: Cell, group: list[Record]) -> SeedSummary:
                 )
     scores = [record.scores for record in group if record.scores is not None]
     return SeedSummary(
-        cell=cell,
+        cell=_seedless(group[0].cell),
         seeds=tuple(record.cell.seed for record in group),
         validation_macro_f1=over_seeds([s.validation.macro_f1 for s in scores]),
         test_macro_f1=over_seeds([s.test.macro_f1 for s in scores]),
+        gap=over_seeds([s.validation.macro_f1 - s.test.macro_f1 for s in scores]),
     )

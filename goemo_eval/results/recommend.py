@@ -2,7 +2,7 @@
 
 Cheapest means the lowest p95 latency per batch (real lengths), ties by size. Where the records
 come from different machines, latency cannot be ranked and cheapest means smallest. Schemes are
-different tasks, so each has its own answer.
+different tasks, so each has its own answer. Of a cell's seeds one is judged: another seed is no rival.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 
 from goemo_eval.errors import RecordError
 from goemo_eval.measure.plain import Plain
-from goemo_eval.results.records import Record
+from goemo_eval.results.over_seeds import SeedSummary, one_seed, summarize_seeds
+from goemo_eval.results.records import Cell, Record
 
 # Numbers travel as decimal text: a value that equals its limit must not fail for its last bit.
 _ROUNDING = 1e-9
@@ -74,6 +75,9 @@ class Recommendation(Plain):
     """Where nothing fits: each limit that alone stands in a cell's way, and the value that would do."""
     not_judged: dict[str, str]
     """Cell to reason."""
+    seeds: SeedSummary | None = None
+    """The chosen cell over its seeds; where it has one alone, an FP32 cell of its encoder that was
+    measured under that seed and others. None where there is neither."""
 
     def option(self, cell: str) -> Option:
         """Return a judged cell."""
@@ -107,7 +111,8 @@ def recommend(
     ------
     RecordError
         If a number is out of range, nothing was scored, cells of one scheme were scored on different
-        data, or a latency limit is asked of records from different machines.
+        data, seeds of one cell under different recipes, or a latency limit is asked of records from
+        different machines.
     """
     limits = limits or Limits()
     _check(limits, max_loss)
@@ -151,6 +156,7 @@ def _check(limits: Limits, max_loss: float) -> None:
 
 
 def _recommend(records: list[Record], limits: Limits, max_loss: float) -> Recommendation:
+    summaries, records = summarize_seeds(records), one_seed(records)
     scored = [r for r in records if r.scores]
     if (
         len(
@@ -198,7 +204,19 @@ def _recommend(records: list[Record], limits: Limits, max_loss: float) -> Recomm
         changes=tuple(_changes(options, limits, max_loss, ranked_by)) if chosen else (),
         relaxations=() if chosen else tuple(_relaxations(options, limits, max_loss, ranked_by)),
         not_judged=dict(sorted(not_judged.items())),
+        seeds=next(
+            (_seeds(r.cell, summaries) for r in judged if chosen and r.cell.id == chosen.cell), None
+        ),
     )
+
+
+def _seeds(chosen: Cell, summaries: Sequence[SeedSummary]) -> SeedSummary | None:
+    """Return what is known of a cell over several seeds, or else of an FP32 cell of its encoder."""
+    known = [s for s in summaries if len(s.seeds) > 1 and chosen.seed in s.seeds]
+    own = [s for s in known if s.cell == chosen.model_copy(update={"seed": 0})]
+    fp32 = [s for s in known if s.cell.encoder == chosen.encoder and s.cell.precision == "fp32"]
+    fp32.sort(key=lambda s: (s.cell.engine != "torch", s.cell.engine))
+    return next(iter(own + fp32), None)
 
 
 def _option(record: Record, limits: Limits) -> Option:
