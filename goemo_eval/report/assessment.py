@@ -20,7 +20,7 @@ def assessment(records: Sequence[Record], intervals: Intervals) -> list[str]:
     """Return the assessment, one finding per line of markdown."""
     shown = one_seed(records)
     findings = [
-        *_best(shown, intervals),
+        *_best(shown, intervals, each=", one seed of each" if len(shown) < len(records) else ""),
         *_seeds(records, intervals),
         *_gain(records),
         *_overfit_thresholds(records),
@@ -33,7 +33,7 @@ def assessment(records: Sequence[Record], intervals: Intervals) -> list[str]:
     return [f"- {finding}" for finding in findings]
 
 
-def _best(records: Sequence[Record], intervals: Intervals) -> list[str]:
+def _best(records: Sequence[Record], intervals: Intervals, *, each: str) -> list[str]:
     """Say which cell is best on each split, and which others the test split cannot tell from it."""
     found = []
     for scheme in sorted({r.cell.scheme for r in records if r.scores}):
@@ -47,7 +47,9 @@ def _best(records: Sequence[Record], intervals: Intervals) -> list[str]:
             if split == "test" and interval:
                 part += f"; 95 % interval {spread(interval.low, interval.high)}"
             parts.append(f"{part})")
-        found.append(f"Best {escape(scheme)} Macro-F1 of {len(cells)} scored: {', '.join(parts)}.")
+        found.append(
+            f"Best {escape(scheme)} Macro-F1 of {len(cells)} scored{each}: {', '.join(parts)}."
+        )
     return found
 
 
@@ -149,7 +151,8 @@ def _int8(records: Sequence[Record], intervals: Intervals) -> list[str]:
         if changes:
             points = [c.point for c in changes.values()]
             parts.append(
-                f"changes test Macro-F1 by {min(points):+.3f} to {max(points):+.3f} ({len(points)} pairs)"
+                f"changes test Macro-F1 by {spread(min(points), max(points), signed=True)} "
+                f"({len(points)} pairs)"
             )
         if parts:
             found.append(f"{escape(engine)} INT8 {' and '.join(parts)}.{_beyond_chance(changes)}")
@@ -160,7 +163,7 @@ def _beyond_chance(changes: Mapping[str, Interval]) -> str:
     if not changes:
         return ""
     sure = [
-        f"{escape(cell)} {c.point:+.3f} ({c.low:+.3f} to {c.high:+.3f})"
+        f"{escape(cell)} {c.point:+.3f} ({spread(c.low, c.high, signed=True)})"
         for cell, c in changes.items()
         if c.high < 0
     ]
@@ -192,8 +195,8 @@ def _winners(records: Sequence[Record]) -> list[str]:
             lost = reference.scores.test.macro_f1 - winner.scores.test.macro_f1
             text += (
                 f", and loses {number(lost)} test Macro-F1 to it"
-                if lost > 0
-                else (f", and loses no test Macro-F1 to it ({-lost:+.3f})")
+                if round(lost, 3) > 0
+                else (f", and loses no test Macro-F1 to it ({number(-lost, signed=True)})")
             )
         found.append(f"{text}.")
     return found

@@ -99,7 +99,7 @@ def _low(scored: Sequence[Record]) -> list[Block]:
     ]
     if count := total.total():
         blocks.append(
-            f"Over all scored cells {count} labels are low: {total['FN-heavy'] / count:.0%} FN-heavy, "
+            f"Over these cells {count} labels are low: {total['FN-heavy'] / count:.0%} FN-heavy, "
             f"{total['FP-heavy'] / count:.0%} FP-heavy, {total['balanced'] / count:.0%} balanced."
         )
     return blocks

@@ -107,7 +107,7 @@ def page(
 
 
 def _seeds(records: Sequence[Record]) -> list[Block]:
-    return [Fold("Table 1 seed by seed", [found])] if (found := seed_table(records)) else []
+    return [Fold("Macro-F1 seed by seed", [found])] if (found := seed_table(records)) else []
 
 
 def _flips(records: Sequence[Record]) -> list[Block]:

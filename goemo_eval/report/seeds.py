@@ -38,9 +38,7 @@ def over_seeds_text(value: OverSeeds, *, signed: bool = False) -> str:
     """Return the interval of a mean over seeds, or a dash where there is one seed."""
     if value.low is None or value.high is None:
         return DASH
-    if signed:
-        return f"{value.low:+.3f} to {value.high:+.3f}"
-    return spread(value.low, value.high)
+    return spread(value.low, value.high, signed=signed)
 
 
 def seed_table(records: Sequence[Record]) -> str:

@@ -59,10 +59,10 @@ def _deploy(records: Sequence[Record], found: Recommendation, intervals: Interva
     if best.cell == chosen.cell:
         return f"{text}No cell scores higher.{seeds}"
     change = difference(by_id[best.cell], by_id[chosen.cell])
-    noise = f" ({change.low:+.3f} to {change.high:+.3f})" if change else ""
+    noise = f" ({spread(change.low, change.high, signed=True)})" if change else ""
     text += (
         f"Against the best, {escape(best.cell)} ({best.macro_f1:.3f}), that is "
-        f"{chosen.macro_f1 - best.macro_f1:+.3f}{noise}; a loss of {found.max_loss:g} is allowed for a cheaper cell."
+        f"{number(chosen.macro_f1 - best.macro_f1, signed=True)}{noise}; a loss of {found.max_loss:g} is allowed for a cheaper cell."
     )
     if found.ranked_by == "size_mb":
         text += " Latencies are missing or of different machines, so cheaper means smaller."

@@ -8,7 +8,7 @@ from statistics import median
 from goemo_eval.measure.statistics import Interval
 from goemo_eval.report.seeds import over_seeds_text, several_seeds
 from goemo_eval.report.study import Study
-from goemo_eval.report.text import DASH, escape, model_name, number, table
+from goemo_eval.report.text import DASH, escape, model_name, number, spread, table
 from goemo_eval.results.over_seeds import seed_groups, summarize_seeds
 from goemo_eval.results.records import Record
 
@@ -121,7 +121,7 @@ def int8_accuracy_table(
                 number(scores[1]),
                 number(published.int8 if published else None),
                 number(_minus(scores[1], scores[0]), signed=True),
-                f"{change.low:+.3f} to {change.high:+.3f}" if change else DASH,
+                spread(change.low, change.high, signed=True) if change else DASH,
                 number(published.delta if published else None, signed=True),
                 number(refitted),
                 number(_minus(refitted, scores[0]), signed=True),

@@ -33,9 +33,9 @@ def number(value: float | None, digits: int = 3, *, signed: bool = False) -> str
     return f"{value:{'+' if signed else ''}z.{digits}f}"
 
 
-def spread(low: float, high: float, digits: int = 3) -> str:
+def spread(low: float, high: float, digits: int = 3, *, signed: bool = False) -> str:
     """Return a range of two numbers."""
-    return f"{low:.{digits}f} to {high:.{digits}f}"
+    return f"{number(low, digits, signed=signed)} to {number(high, digits, signed=signed)}"
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> str:

@@ -246,7 +246,7 @@ def test_a_page_of_any_valid_records_or_one_line(two_cells: list[Any], data: st.
     except RecordError as error:
         assert "\n" not in str(error)
         return
-    assert "nan" not in to_markdown(blocks)
+    assert not re.search(r"\bnan\b", to_markdown(blocks))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from goemo_eval.errors import RecordError
-from goemo_eval.results.over_seeds import over_seeds, summarize_seeds
+from goemo_eval.results.over_seeds import one_seed, over_seeds, summarize_seeds
 from goemo_eval.results.records import Cell, Record
 
 
@@ -49,6 +49,20 @@ def test_cells_are_grouped_by_all_but_the_seed(make_record: Callable[..., Record
     assert fp32.test_macro_f1.mean == pytest.approx(np.mean(by_seed))
     assert (int8.seeds, int8.test_macro_f1.low) == ((1,), None)
     assert summarize_seeds([]) == []
+
+
+def test_one_seed_is_the_one_that_most_cells_have(make_record: Callable[..., Record]) -> None:
+    alone = [make_record(cell=cell(3))]
+    assert one_seed(alone) == alone
+    fp32 = [make_record(cell=cell(s), wrong=w) for s, w in ((3, 0.1), (1, 0.3), (2, 0.2))]
+    assert one_seed(fp32) == [fp32[1]]  # the lowest, whatever they scored
+    int8 = make_record("int8", cell=cell(2, "int8"))
+    assert one_seed([*fp32, int8]) == [fp32[2], int8]  # so that both stand side by side
+    unscored = [make_record(cell=cell(1), scored=False), fp32[2]]
+    assert one_seed(unscored) == [fp32[2]]
+    raw = fp32[0].model_copy(update={"cell": fp32[0].cell.model_copy(update={"scheme": "raw"})})
+    assert one_seed([*fp32, raw]) == [fp32[1], raw]
+    assert one_seed([]) == []
 
 
 def test_different_recipes_are_not_averaged(make_record: Callable[..., Record]) -> None:

@@ -191,6 +191,29 @@ def test_latency_is_not_ranked_across_machines(
         recommend(records, limits=Limits(max_p95_ms=1))
 
 
+def test_seeds_are_no_rivals(make_record: Make) -> None:
+    def at(seed: int, f1: float, name: str = "minilm", precision: str = "fp32") -> Record:
+        record = cell_record(make_record, name, f1=f1, ms=10, mb=10)
+        return record.model_copy(
+            update={"cell": record.cell.model_copy(update={"seed": seed, "precision": precision})}
+        )
+
+    seeds = [at(1, 0.44), at(2, 0.47), at(3, 0.46)]
+    (found,) = recommend(seeds)
+    assert [o.cell for o in found.options] == ["minilm-raw-torch-fp32-s1"]
+    assert found.seeds
+    assert found.seeds.seeds == (1, 2, 3)
+    said = " ".join(advice(found))
+    assert "Its seed is one of 3: over seeds 1, 2, 3 its test Macro-F1 is 0.457 on average" in said
+    int8 = at(1, 0.45, precision="int8")
+    (found,) = recommend([*seeds, int8], max_loss=0)
+    assert found.chosen == int8.cell.id
+    assert "one of the 3 seeds of minilm-raw-torch-fp32, whose" in " ".join(advice(found))
+    (found,) = recommend([*seeds, at(1, 0.9, "albert")])
+    assert found.seeds is None
+    assert "seed" not in " ".join(advice(found))
+
+
 def test_what_cannot_be_asked(make_record: Make, four: list[Record]) -> None:
     other = four[0].model_copy(update={"labels": ("x", "y", "z")})
     for records, options, message in (
