@@ -9,7 +9,7 @@ of positives varies from resample to resample, as it would from test split to te
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
@@ -55,20 +55,20 @@ class Resamples:
     standard_error : float
     values, errors : ndarray of float, shape (B,)
         Each resample's value and its own standard error.
-    acceleration : float
-        How the standard error grows with the value, by leaving out one text at a time.
     floor : float
         Least value that is possible: 0, or -1 for a difference.
     seed : int
+    left_out : callable, optional
+        Returns the values with one text left out at a time, of which BCa alone makes use.
     """
 
     point: float
     standard_error: float
     values: Floats
     errors: Floats
-    acceleration: float
     floor: float
     seed: int
+    left_out: Callable[[], Floats] | None = None
 
     def interval(self, *, confidence: float = 0.95, method: Method = "studentized") -> Interval:
         """Return the interval of one method; see `paired_bootstrap`.
@@ -93,7 +93,7 @@ class Resamples:
             low=max(float(low), self.floor),
             high=min(float(high), 1.0),
             confidence=confidence,
-            standard_error=self.standard_error,
+            standard_error=self.standard_error if self.standard_error > _EQUAL else 0.0,
             method=method,
             n_resamples=len(self.values),
             seed=self.seed,
@@ -103,7 +103,7 @@ class Resamples:
         """Return half the width of the symmetric bootstrap-t interval."""
         from scipy.special import ndtri
 
-        if not self.standard_error:
+        if self.standard_error <= _EQUAL:
             return 0.0
         # Where few decisions differ, some resamples hold none of them and have no spread of their own.
         spread = self.errors > _NO_SPREAD * self.standard_error
@@ -122,7 +122,8 @@ class Resamples:
         if not 0 < below < 1:  # no quantile could say how far off the point is
             return tails
         z = ndtri(below) + ndtri(tails)
-        return np.asarray(ndtr(ndtri(below) + z / (1 - self.acceleration * z)))
+        acceleration = _acceleration(self.left_out()) if self.left_out else 0.0
+        return np.asarray(ndtr(ndtri(below) + z / (1 - acceleration * z)))
 
 
 def paired_bootstrap(
@@ -256,27 +257,27 @@ def resample(
     _check_metric(metric, truth.shape[1])
     rows = text_sums(truth, guesses, support=metric == "weighted_f1")
     total = rows.sum(axis=0, dtype=np.float64)
-    scores, gradients = _value_and_gradient(total[None], metric)
+    scores, gradients = value_and_gradient(total[None], metric)
     flat, group = _distinct(rows.reshape(len(rows), -1))
     influence = flat @ _signed(gradients).ravel()
     error = float(np.sqrt(np.bincount(group) @ influence**2))
     values, errors = [], []
     rng = np.random.default_rng(seed)
     for number in chunks(n_resamples):
-        weights = _draw(rng, number, group, len(flat))
+        weights = draw(rng, number, group, len(flat))
         sums = (weights @ flat).reshape(number, *rows.shape[1:])
-        drawn, slopes = _value_and_gradient(sums, metric)
+        drawn, slopes = value_and_gradient(sums, metric)
         values.append(_difference(drawn))
         pull = _signed(slopes).reshape(number, -1).astype(np.float32) @ flat.T
         errors.append(np.sqrt(np.einsum("bn,bn,bn->b", weights, pull, pull)))
     return Resamples(
         point=float(_difference(scores)[0]),
-        standard_error=error if error > _EQUAL else 0.0,
+        standard_error=error,
         values=np.concatenate(values),
         errors=np.concatenate(errors),
-        acceleration=_acceleration(_difference(_value_and_gradient(total - rows, metric)[0])),
         floor=-1.0 if len(guesses) == 2 else 0.0,
         seed=seed,
+        left_out=lambda: _difference(value_and_gradient(total - rows, metric)[0]),
     )
 
 
@@ -296,7 +297,7 @@ def _distinct(
     return rows[first], group
 
 
-def _draw(
+def draw(
     rng: np.random.Generator, number: int, group: npt.NDArray[np.intp], n_groups: int
 ) -> npt.NDArray[np.float32]:
     """Draw how often each group of texts stands in each of some resamples of the texts."""
@@ -326,7 +327,7 @@ def text_sums(
     return np.stack(sets, axis=1).astype(np.float32)
 
 
-def _value_and_gradient(sums: Floats, metric: str | int) -> tuple[Floats, Floats]:
+def value_and_gradient(sums: Floats, metric: str | int) -> tuple[Floats, Floats]:
     """Return a metric, and its derivatives by the sums that it is made of.
 
     Parameters

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from goemo_eval.measure.statistics import Interval, paired_bootstrap, score_interval
+from goemo_eval.measure.shared_draws import Drawn, SharedDraws
+from goemo_eval.measure.statistics import Bools, Interval, paired_bootstrap
 from goemo_eval.report.tables import pairs
 from goemo_eval.results.decisions import unpack_decisions
 from goemo_eval.results.over_seeds import one_seed
@@ -43,13 +44,32 @@ def resample(records: Sequence[Record]) -> Intervals:
         If a record's decisions are damaged.
     """
     scored = [r for r in one_seed(records) if r.scores and r.decisions]
-    scores = {}
-    for record in scored:
-        assert record.decisions is not None
-        truth, guess = unpack_decisions(record.decisions)
-        scores[record.cell.id] = score_interval(truth, guess, n_resamples=_RESAMPLES)
-    int8 = {i.cell.id: change for f, i in pairs(scored) if (change := difference(f, i))}
+    scores, int8 = {}, {}
+    twins: dict[Cell, list[Record]] = {record.cell: [] for record in scored}
+    for fp32, candidate in pairs(scored):
+        twins.pop(candidate.cell)
+        twins[fp32.cell].append(candidate)
+    cells = {record.cell: record for record in scored}
+    draws: dict[int, SharedDraws] = {}
+    for cell, candidates in twins.items():
+        truth, drawn = _drawn(cells[cell], draws)
+        shared = draws[len(truth)]
+        scores[cell.id] = shared.interval(drawn)
+        for candidate in candidates:
+            same_truth, changed = _drawn(candidate, draws)
+            scores[candidate.cell.id] = draws[len(same_truth)].interval(changed)
+            if np.array_equal(truth, same_truth):
+                int8[candidate.cell.id] = shared.interval(changed, drawn)
     return Intervals(scores, int8)
+
+
+def _drawn(record: Record, draws: dict[int, SharedDraws]) -> tuple[Bools, Drawn]:
+    """Return a cell's truth, and its scores on the resamples of as many texts, drawn at need."""
+    assert record.decisions is not None
+    truth, guess = unpack_decisions(record.decisions)
+    if len(truth) not in draws:
+        draws[len(truth)] = SharedDraws(len(truth), n_resamples=_RESAMPLES)
+    return truth, draws[len(truth)].score(truth, guess)
 
 
 def difference(baseline: Record, candidate: Record) -> Interval | None:
