@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
@@ -101,8 +102,6 @@ class Resamples:
 
     def _width(self, confidence: float) -> float:
         """Return half the width of the symmetric bootstrap-t interval."""
-        from scipy.special import ndtri
-
         if self.standard_error <= _EQUAL:
             return 0.0
         # Where few decisions differ, some resamples hold none of them and have no spread of their own.
@@ -112,7 +111,7 @@ class Resamples:
         )
         quantile = float(np.quantile(ratios, confidence, method="higher"))
         # Never narrower than the normal approximation, which such resamples could make it.
-        return max(quantile, float(ndtri((1 + confidence) / 2))) * self.standard_error
+        return max(quantile, NormalDist().inv_cdf((1 + confidence) / 2)) * self.standard_error
 
     def _bca(self, tails: Floats) -> Floats:
         """Return the quantiles that bias and acceleration call for."""

@@ -9,6 +9,8 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tabulate import tabulate
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -28,7 +30,16 @@ class Picture:
     alt: str
 
 
-Block = str | Fold | Picture
+@dataclass(frozen=True)
+class Table:
+    """A table whose cells are markdown; its first `words` columns are words, the others numbers."""
+
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    words: int
+
+
+Block = str | Fold | Picture | Table
 
 
 def to_markdown(blocks: Sequence[Block]) -> str:
@@ -44,4 +55,14 @@ def _markdown(block: Block) -> str:
         return f"<details><summary>{summary}</summary>\n\n{body}\n</details>"
     if isinstance(block, Picture):
         return f"![{block.title}: {block.alt}](figures/{block.name}.png)\n\n*{block.title}.* {block.alt}"
+    if isinstance(block, Table):
+        align = ["left"] * block.words + ["right"] * (len(block.headers) - block.words)
+        text: str = tabulate(
+            block.rows,
+            headers=block.headers,
+            tablefmt="pipe",
+            disable_numparse=True,
+            colalign=align[: len(block.headers)],
+        )
+        return text
     return block.strip("\n")

@@ -9,15 +9,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from itertools import pairwise
-from typing import Any
 
 from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
-from goemo_eval.report.document import Block, Fold, Picture
+from goemo_eval.report.document import Block, Fold, Picture, Table
+
+# None of the characters that mean something in markdown or in HTML.
+_PLAIN = re.compile(r"[^\\`*_\[\]<>&!\"'\n]*")
 
 
 def to_html(blocks: Sequence[Block], title: str, pictures: Mapping[str, bytes]) -> str:
@@ -64,9 +66,7 @@ class _Page:
     def __init__(self, pictures: Mapping[str, bytes]) -> None:
         self.headings: list[tuple[str, str]] = []
         self._pictures = pictures
-        self._markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-        for rule in (_table_open, _table_close, _th_open, _td_open):
-            self._markdown.add_render_rule(rule.__name__[1:], rule)
+        self._markdown = MarkdownIt("commonmark", {"html": False})
 
     def render(self, blocks: Sequence[Block]) -> str:
         return "\n".join(self._block(block) for block in blocks)
@@ -82,6 +82,8 @@ class _Page:
                 f'<figure><img src="data:image/svg+xml;base64,{source}" alt="{title}: {alt}">'
                 f"<figcaption><b>{title}.</b> {alt}</figcaption></figure>"
             )
+        if isinstance(block, Table):
+            return self._table(block)
         tokens = self._markdown.parse(block)
         for opening, inline in pairwise(tokens):
             if opening.type == "heading_open" and opening.tag == "h2":
@@ -91,25 +93,29 @@ class _Page:
                 self.headings.append((name, html.escape(text)))
         return str(self._markdown.renderer.render(tokens, self._markdown.options, {}))
 
+    def _table(self, block: Table) -> str:
+        kinds = [""] * block.words + [' class="n"'] * (len(block.headers) - block.words)
+        heads = "".join(
+            f'<th scope="col"{kind}>{self._inline(text)}</th>'
+            for kind, text in zip(kinds, block.headers, strict=False)
+        )
+        body = "\n".join(
+            "<tr>"
+            + "".join(
+                f"<td{kind}>{self._inline(text)}</td>"
+                for kind, text in zip(kinds, row, strict=False)
+            )
+            + "</tr>"
+            for row in block.rows
+        )
+        return (
+            f'<div class="wide" tabindex="0"><table>\n<thead><tr>{heads}</tr></thead>\n'
+            f"<tbody>\n{body}\n</tbody>\n</table></div>"
+        )
 
-def _table_open(*_: Any) -> str:
-    return '<div class="wide" tabindex="0"><table>\n'
-
-
-def _table_close(*_: Any) -> str:
-    return "</table></div>\n"
-
-
-def _th_open(_: Any, tokens: Sequence[Token], index: int, *__: Any) -> str:
-    return f'<th scope="col"{_number(tokens[index])}>'
-
-
-def _td_open(_: Any, tokens: Sequence[Token], index: int, *__: Any) -> str:
-    return f"<td{_number(tokens[index])}>"
-
-
-def _number(token: Token) -> str:
-    return ' class="n"' if token.attrGet("style") == "text-align:right" else ""
+    def _inline(self, text: str) -> str:
+        """Render a cell; most are plain numbers, which need no parser."""
+        return text if _PLAIN.fullmatch(text) else str(self._markdown.renderInline(text))
 
 
 def _asset(name: str) -> str:

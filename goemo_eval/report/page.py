@@ -181,7 +181,7 @@ def _unscored(records: Sequence[Record]) -> list[str]:
     ]
 
 
-def _environments(records: Sequence[Record]) -> str:
+def _environments(records: Sequence[Record]) -> Block:
     rows = [
         [
             escape(cells),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from goemo_eval.report.document import Block
 from goemo_eval.report.text import DASH, escape, model_name, number, spread, table
 from goemo_eval.results.over_seeds import OverSeeds, SeedSummary, one_seed, seed_groups
 from goemo_eval.results.records import Record
@@ -41,7 +42,7 @@ def over_seeds_text(value: OverSeeds, *, signed: bool = False) -> str:
     return spread(value.low, value.high, signed=signed)
 
 
-def seed_table(records: Sequence[Record]) -> str:
+def seed_table(records: Sequence[Record]) -> Block:
     """Return every seed of the scored cells that have several."""
     rows = [
         [

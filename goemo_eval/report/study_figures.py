@@ -261,7 +261,7 @@ def _bar(
         rotation=90 if upright else 0,
         bbox={"facecolor": "white", "alpha": 0.8, "pad": 1.0, "edgecolor": "none"},
         zorder=5,
-    )
+    ).set_in_layout(False)
 
 
 def _study_point(axes: Any, x: float, y: float, marker: str) -> None:

@@ -71,7 +71,7 @@ def _deploy(records: Sequence[Record], found: Recommendation, intervals: Interva
 
 def _numbers(
     records: Sequence[Record], found: Sequence[Recommendation], intervals: Intervals
-) -> str:
+) -> Block:
     """Return per scheme the best score, what INT8 brings, and what it costs."""
     rows = []
     for recommendation in found:

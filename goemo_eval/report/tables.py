@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 
 from goemo_eval.measure.statistics import Interval
+from goemo_eval.report.document import Block
 from goemo_eval.report.seeds import over_seeds_text, several_seeds
 from goemo_eval.report.study import Study
 from goemo_eval.report.text import DASH, escape, model_name, number, spread, table
@@ -28,7 +29,7 @@ def names(record: Record) -> list[str]:
     return [escape(model_name(record.cell)), escape(record.cell.scheme)]
 
 
-def macro_f1_table(records: Sequence[Record], study: Study) -> str:
+def macro_f1_table(records: Sequence[Record], study: Study) -> Block:
     """Table 1: FP32 Macro-F1 on validation and test; with seeds, their means and intervals."""
     groups = seed_groups(r for r in records if r.cell.precision == "fp32")
     several = several_seeds(records)
@@ -57,7 +58,7 @@ def macro_f1_table(records: Sequence[Record], study: Study) -> str:
     return table(headers, rows, words=2 + several)
 
 
-def strategy_table(records: Sequence[Record]) -> str:
+def strategy_table(records: Sequence[Record]) -> Block:
     """Table 1b: Macro-F1 of the multilabel cells under each threshold strategy."""
     rows = []
     for record in records:
@@ -76,7 +77,7 @@ def strategy_table(records: Sequence[Record]) -> str:
 _PERCENTILES = ("p50_s", "p90_s", "p99_s")
 
 
-def efficiency_table(records: Sequence[Record], study: Study) -> str:
+def efficiency_table(records: Sequence[Record], study: Study) -> Block:
     """Table 2: parameters, latency per batch, size and memory of every cell."""
     rows = []
     for record in records:
@@ -103,7 +104,7 @@ def efficiency_table(records: Sequence[Record], study: Study) -> str:
 
 def int8_accuracy_table(
     records: Sequence[Record], study: Study, intervals: Mapping[str, Interval]
-) -> str:
+) -> Block:
     """Table 3, accuracy: test Macro-F1 of FP32 and INT8, with FP32's thresholds and refitted.
 
     `intervals` are those of INT8 minus FP32, by the INT8 cell's id.
@@ -132,7 +133,7 @@ def int8_accuracy_table(
     return table(headers, rows, words=2) if rows else ""
 
 
-def repair_table(records: Sequence[Record]) -> str:
+def repair_table(records: Sequence[Record]) -> Block:
     """Table 3, repair: the INT8 cells that lost more than their budget, and what brought it back."""
     rows = []
     for record in records:
@@ -157,7 +158,7 @@ def repair_table(records: Sequence[Record]) -> str:
     return table(headers, rows, words=3) if rows else ""
 
 
-def int8_speed_table(records: Sequence[Record], study: Study) -> str:
+def int8_speed_table(records: Sequence[Record], study: Study) -> Block:
     """Table 3, speed: forward seconds over the test split, in turns, and the ratio's median."""
     rows = []
     for _, int8 in pairs(records):
@@ -180,7 +181,7 @@ def int8_speed_table(records: Sequence[Record], study: Study) -> str:
     return table([*headers, "over the passes", "over torch FP32"], rows, words=2) if rows else ""
 
 
-def budget_table(records: Sequence[Record]) -> str:
+def budget_table(records: Sequence[Record]) -> Block:
     """Every budget that was checked."""
     rows = [
         [

@@ -6,8 +6,7 @@ import html
 import re
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
+from goemo_eval.report.document import Table
 from goemo_eval.results.records import Cell
 
 DASH = "—"
@@ -38,14 +37,6 @@ def spread(low: float, high: float, digits: int = 3, *, signed: bool = False) ->
     return f"{number(low, digits, signed=signed)} to {number(high, digits, signed=signed)}"
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> str:
-    """Return a markdown table; its first `words` columns are words, the others numbers."""
-    align = ["left"] * words + ["right"] * (len(headers) - words)
-    text: str = tabulate(
-        rows,
-        headers=headers,
-        tablefmt="pipe",
-        disable_numparse=True,
-        colalign=align[: len(headers)],
-    )
-    return text
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> Table:
+    """Return a table of escaped words; its first `words` columns are words, the others numbers."""
+    return Table(headers, rows, words)

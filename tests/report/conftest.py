@@ -24,11 +24,14 @@ def build(
     encoders: tuple[str, ...],
     engines: tuple[str, ...],
     seed: int = 0,
+    *,
+    rows: int = 400,
+    labels: tuple[str, ...] = LABELS,
 ) -> list[Record]:
     """Cells of both schemes and precisions; an encoder's scores grow with its place in the list."""
     rng = np.random.default_rng(0)
-    n, k = 400, len(LABELS)
-    truth = rng.random((n, k)) < [0.1, 0.3, 0.2, 0.4]
+    n, k = rows, len(labels)
+    truth = rng.random((n, k)) < np.resize([0.1, 0.3, 0.2, 0.4], k) * 4 / k
     truth[~truth.any(axis=1), -1] = True
     dominant = truth.argmax(axis=1)
     if seed:  # other scores on the same texts
@@ -47,11 +50,13 @@ def build(
                         seed=seed,
                     )
                     noise = rng.normal(size=(n, k)) * (0.3 if precision == "int8" else 0.01)
-                    found.append(_record(make_record, cell, signal + noise, truth, dominant))
+                    found.append(
+                        _record(make_record, cell, signal + noise, truth, dominant, labels)
+                    )
     return found
 
 
-def _record(make_record, cell, logits, truth, dominant) -> Record:  # type: ignore[no-untyped-def]
+def _record(make_record, cell, logits, truth, dominant, labels) -> Record:  # type: ignore[no-untyped-def]
     if cell.scheme == "raw":
         p, target = sigmoid(logits), truth
         thresholds = search_thresholds(p, truth, fitted_on="v")
@@ -67,17 +72,17 @@ def _record(make_record, cell, logits, truth, dominant) -> Record:  # type: igno
     else:
         p, target = softmax(logits), dominant
         guess, extra = p.argmax(axis=1), {}
-    scores = score_predictions(target, guess, labels=LABELS)
+    scores = score_predictions(target, guess, labels=labels)
     seen = scores.model_copy(update={"macro_f1": scores.macro_f1 + 0.01 + cell.seed / 1000})
     int8 = cell.precision == "int8"
     speed = Speedup(reference=cell.at("fp32").id, reference_s=(4.0, 4.4), candidate_s=(2.0, 2.1))
     return make_record(
         cell.precision,
         cell=cell,
-        labels=LABELS,
+        labels=labels,
         scores=SplitScores(validation=seen if cell.seed else scores, test=scores),
         scores_refitted=SplitScores(validation=scores, test=scores) if int8 else None,
-        decisions=pack_decisions(target, guess, len(LABELS)),
+        decisions=pack_decisions(target, guess, len(labels)),
         calibration=calibrate(p, target),
         speedups=(speed,) if int8 else (),
         size_bytes=20 if int8 else 80,
@@ -106,8 +111,19 @@ def seeded(make_record: Callable[..., Record]) -> list[Record]:
 
 @pytest.fixture(scope="session")
 def sixty_four(make_record: Callable[..., Record]) -> list[Record]:
+    """Eight encoders on as many texts and labels as GoEmotions has; their scores are the same."""
+    labels = tuple(f"label{i}" for i in range(28))
+    cells = build(make_record, ("albert",), TWO_ENGINES, rows=5427, labels=labels)
     encoders = ("albert", "distilbert", "minilm", "mobilebert", "mine", "yours", "a", "b")
-    return build(make_record, encoders, TWO_ENGINES)
+    return [_renamed(record, encoder) for encoder in encoders for record in cells]
+
+
+def _renamed(record: Record, encoder: str) -> Record:
+    cell = record.cell.model_copy(update={"encoder": encoder})
+    speedups = tuple(
+        s.model_copy(update={"reference": cell.at("fp32").id}) for s in record.speedups
+    )
+    return record.model_copy(update={"cell": cell, "speedups": speedups})
 
 
 @pytest.fixture(scope="session")

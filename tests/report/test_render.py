@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from goemo_eval.results.records import (
     SplitData,
     StrategyScore,
     ThresholdsEntry,
+    dump_records,
     read_provenance,
     read_records,
 )
@@ -215,11 +216,20 @@ def test_title_and_command_go_with_the_records(records: list[Record], tmp_path: 
 
 
 def test_sixty_four_cells_take_seconds(sixty_four: list[Record], tmp_path: Path) -> None:
-    """Five seconds are promised of an idle machine; a processor's own seconds vary less."""
+    """Less than 5 s is promised of an idle machine, from the first import to the last file.
+
+    What is measured is the process's own seconds, which a busy machine stretches too, but less.
+    """
     assert len(sixty_four) == 64
-    began = time.process_time()
-    write_report(sixty_four, tmp_path)
-    assert time.process_time() - began < 10
+    (tmp_path / "records.json").write_text(dump_records(sixty_four))
+    arguments = ["report", "records.json", "--out", "out"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [sys.executable, "-m", "goemo_eval", *arguments], check=True, timeout=300, cwd=tmp_path
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert (tmp_path / "out" / "report.html").exists()
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 8
 
 
 def test_it_needs_neither_torch_nor_transformers(records: list[Record], tmp_path: Path) -> None:
