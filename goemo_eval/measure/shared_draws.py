@@ -86,7 +86,9 @@ class SharedDraws:
         if baseline:
             point, influence = point - baseline.point, influence - baseline.influence
             values, pulls = values - baseline.values, pulls - baseline.pulls
-        errors = np.sqrt(np.einsum("bn,bn->b", self.weights * pulls, pulls))
+        squares = np.square(pulls)
+        squares *= self.weights
+        errors = np.sqrt(squares.sum(axis=1))
         return Resamples(
             point=point,
             standard_error=float(np.sqrt(influence @ influence)),

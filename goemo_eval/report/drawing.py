@@ -97,7 +97,7 @@ def save(figure: Figure) -> tuple[bytes, bytes]:
     canvas.draw()  # type: ignore[no-untyped-call]
     rgba = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     pixels = np.ascontiguousarray(rgba[..., :3])  # nothing is transparent
-    Image.fromarray(pixels).save(png, "png", dpi=(_DPI, _DPI))
+    Image.fromarray(pixels).save(png, "png", dpi=(_DPI, _DPI), compress_level=3)
     figure.set_layout_engine("none")  # the first drawing has laid it out
     FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     return png.getvalue(), svg.getvalue().encode()

@@ -75,7 +75,7 @@ def gain(figure: Figure, records: Sequence[Record], study: Study, intervals: Int
     styles = encoder_styles(records)
     encoders = {b.model: b.cell.encoder for b in bars}
     by_model = {(b.model, b.cell.scheme): b for b in bars}
-    drawn = False
+    gains: list[tuple[float, float]] = []
     for x, (model, encoder) in enumerate(encoders.items()):
         pair = [by_model.get((model, scheme)) for scheme in ("raw", "simplified")]
         scored = [b.scores for b in pair if b and b.scores]
@@ -83,17 +83,8 @@ def gain(figure: Figure, records: Sequence[Record], study: Study, intervals: Int
             if len(scored) == 2:
                 raw, simplified = (getattr(s, f"{split}_macro_f1").mean for s in scored)
                 alpha = _VALIDATION if split == "validation" else 1.0
-                _bar(
-                    axes,
-                    x + offset,
-                    simplified - raw,
-                    styles[encoder][0],
-                    0.36,
-                    form="+.3f",
-                    upright=len(encoders) > 4,
-                    alpha=alpha,
-                )
-                drawn = True
+                axes.bar(x + offset, simplified - raw, 0.36, color=styles[encoder][0], alpha=alpha)
+                gains.append((x + offset, simplified - raw))
                 if split == "test":
                     _gain_interval(axes, x + offset, simplified - raw, pair, intervals)
             theirs = {c.scheme: getattr(c, split) for c in study.cells if c.encoder == model}
@@ -101,8 +92,9 @@ def gain(figure: Figure, records: Sequence[Record], study: Study, intervals: Int
                 _study_point(axes, x + offset, theirs["simplified"] - theirs["raw"], "D")
     axes.axhline(0, color="black", lw=0.8)
     axes.margins(y=0.12)
+    _row_of_values(axes, gains, upright=len(encoders) > 4)
     names_axis(axes, list(encoders))
-    if not drawn:
+    if not gains:
         nothing(axes, "no model was scored under both schemes")
     axes.set_ylabel("simplified minus raw, Macro-F1")
     legend(figure, [patch(GREY, "validation", _VALIDATION), patch(GREY, "test"), _study_key("D")])
@@ -169,7 +161,7 @@ def macro_f1(figure: Figure, records: Sequence[Record], study: Study, intervals:
         if b.scores:
             colour, upright = colours[b.cell.scheme], len(models) * len(colours) > 12
             f1 = b.scores.test_macro_f1.mean
-            _bar(axes, x, f1, colour, width * 0.92, form=".3f", upright=upright)
+            _bar(axes, x, f1, colour, width * 0.92, upright=upright)
             error_bar(axes, x, b.test_interval(intervals), "black")
         published = study.cell(b.shown)
         if published:
@@ -237,26 +229,29 @@ def _trade(
         axes.plot(x, y, marker, mfc=face, mec=colour, ms=6.5 if theirs else 7.5, alpha=alpha)
 
 
-def _bar(
-    axes: Any,
-    x: float,
-    value: float,
-    colour: str,
-    width: float,
-    *,
-    form: str,
-    upright: bool,
-    alpha: float = 1.0,
-) -> None:
+def _bar(axes: Any, x: float, value: float, colour: str, width: float, *, upright: bool) -> None:
     """Draw a bar with its value at its foot, where neither intervals nor the study's values lie."""
-    axes.bar(x, value, width, color=colour, alpha=alpha)
+    axes.bar(x, value, width, color=colour)
+    _value(axes, x, 0, f"{value:.3f}", axes.transData, upright=upright)
+
+
+def _row_of_values(axes: Any, values: Sequence[tuple[float, float]], *, upright: bool) -> None:
+    """Write values below all that is drawn: bars and intervals may lie on both sides of zero."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low - (high - low) * (0.16 if upright else 0.08), high)
+    for x, value in values:
+        _value(axes, x, 0, f"{value:+.3f}", axes.get_xaxis_transform(), upright=upright)
+
+
+def _value(axes: Any, x: float, y: float, text: str, transform: Any, *, upright: bool) -> None:
     axes.annotate(
-        f"{value:{form}}",
-        (x, 0),
-        (0, 4 if value >= 0 else -4),
+        text,
+        (x, y),
+        (0, 4),
+        xycoords=transform,
         textcoords="offset points",
         ha="center",
-        va="bottom" if value >= 0 else "top",
+        va="bottom",
         fontsize=8,
         rotation=90 if upright else 0,
         bbox={"facecolor": "white", "alpha": 0.8, "pad": 1.0, "edgecolor": "none"},
