@@ -193,11 +193,12 @@ def _winners(records: Sequence[Record]) -> list[str]:
         )
         if winner.scores and reference.scores:
             lost = reference.scores.test.macro_f1 - winner.scores.test.macro_f1
-            text += (
-                f", and loses {number(lost)} test Macro-F1 to it"
-                if round(lost, 3) > 0
-                else (f", and loses no test Macro-F1 to it ({number(-lost, signed=True)})")
-            )
+            if round(lost, 3) > 0:
+                text += f", and loses {number(lost)} test Macro-F1 to it"
+            elif round(lost, 3) < 0:
+                text += f", and loses no test Macro-F1 to it ({number(-lost, signed=True)})"
+            else:
+                text += ", with the same test Macro-F1 to three digits"
         found.append(f"{text}.")
     return found
 
