@@ -49,12 +49,11 @@ def macro_f1_table(records: Sequence[Record], study: Study) -> Block:
             row += [number(theirs), _difference(ours, theirs, record, study)]
         if several:
             row += [number(found.gap.mean if found else None, signed=True)]
-            row += [over_seeds_text(found.gap, signed=True) if found else DASH]
         rows.append(row)
     interval = ["95 % over seeds"] * several
     headers = ["model", "scheme"] + ["seeds"] * several
     headers += ["validation", *interval, "study", "diff.", "test", *interval, "study", "diff."]
-    headers += ["gap", *interval] if several else []
+    headers += ["gap"] * several
     return table(headers, rows, words=2 + several)
 
 

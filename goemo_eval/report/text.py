@@ -33,8 +33,9 @@ def number(value: float | None, digits: int = 3, *, signed: bool = False) -> str
 
 
 def spread(low: float, high: float, digits: int = 3, *, signed: bool = False) -> str:
-    """Return a range of two numbers."""
-    return f"{number(low, digits, signed=signed)} to {number(high, digits, signed=signed)}"
+    """Return a range of two numbers; one that is below zero keeps its sign, even as -0.000."""
+    form = f"{'+' if signed else ''}.{digits}f"
+    return f"{low:{form}} to {high:{form}}"
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> Table:
