@@ -11,7 +11,7 @@ import pytest
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.data.splits import Split
 from goemo_eval.engines import registry
-from goemo_eval.engines.base import Model
+from goemo_eval.engines.base import Batch, Model
 from goemo_eval.engines.checkpoint import Checkpoint
 from goemo_eval.engines.registry import (
     ENGINES,
@@ -119,6 +119,25 @@ def test_kept_layers_stay_in_fp32_wherever_they_are_passed(
     assert distance[1] != distance[0]
     with pytest.raises(EngineError, match="kept_fp32 names the layer 'ffn', which the model lacks"):
         model.classifier("int8", kept_fp32=["ffn"])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_mobileberts_mask_and_bottlenecks_bear_int8(load: Load, engine: str) -> None:
+    """Neither the mask's huge constant nor the norms without a mean reach an INT8 range."""
+    model = load("mobilebert", engine)
+    int8, fp32 = model.classifier("int8"), model.classifier("fp32")
+    ids = np.random.default_rng(0).integers(5, 1000, (4, 7))
+    short = Batch(tuple(range(4)), ids, np.ones_like(ids))
+    wide = Batch(tuple(range(4)), *(np.pad(a, ((0, 0), (0, 30))) for a in (ids, np.ones_like(ids))))
+    np.testing.assert_allclose(fp32.forward(wide), fp32.forward(short), atol=1e-4)
+    moved = np.linalg.norm(int8.forward(wide) - int8.forward(short))
+    assert moved < 0.1 * np.linalg.norm(int8.forward(short))
+    # The bottlenecks are INT8 as all else is: kept in FP32 they take four bytes a weight, not one.
+    bottlenecks = [layer for layer in model.layers if "bottleneck" in layer.name]
+    assert bottlenecks
+    kept = model.classifier("int8", kept_fp32=[layer.name for layer in bottlenecks])
+    weights = sum(layer.weights for layer in bottlenecks)
+    assert 2.5 * weights < kept.size_bytes - int8.size_bytes < 3.5 * weights
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
