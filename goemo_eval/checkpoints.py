@@ -103,8 +103,8 @@ def kept_dir(
 
 
 def validation_of(recipe: Recipe, splits: Mapping[str, Split]) -> Validation | None:
-    """Return what scores the epochs of a recipe that stops early; None for any other."""
-    if not recipe.early_stopping_patience:
+    """Return what scores the epochs of a recipe that asks for it; None for any other."""
+    if not recipe.needs_validation:
         return None
     return Validation(splits["validation"], validation_score)
 
@@ -128,8 +128,8 @@ def _kept(
         seed=seed,
         base_sha256=weights.sha256,
         train_sha256=splits["train"].sha256,
-        # The rows that choose an epoch are part of what made the weights.
-        validation_sha256=splits["validation"].sha256 if recipe.early_stopping_patience else None,
+        # The rows that choose an epoch or a bias are part of what made the weights.
+        validation_sha256=splits["validation"].sha256 if recipe.needs_validation else None,
     )
 
 

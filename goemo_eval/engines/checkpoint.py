@@ -44,6 +44,9 @@ class Checkpoint:
     seed : int or None
     train_sha256 : str or None
         Of the split that it was trained on.
+    prior_shift : float or None
+        How far the head's bias was moved after training, fitted on validation: see
+        `goemo_eval.models.head.shift_prior`.
     """
 
     path: Path
@@ -58,6 +61,7 @@ class Checkpoint:
     recipe: dict[str, Any] | None = None
     seed: int | None = None
     train_sha256: str | None = None
+    prior_shift: float | None = None
 
 
 def sha256_of_file(path: Path) -> str:

@@ -1,7 +1,8 @@
-"""Where a fresh classification head starts, and what it reads."""
+"""A classification head: where it starts, what it reads, and where its bias ends."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,57 @@ def start_at_prior(
 
     share = np.clip(counts, 1, max(n_rows - 1, 1)) / max(n_rows, 2)
     bias = np.log(share) - (np.log1p(-share) if kind == "multilabel" else 0.0)
-    last = [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]
     with torch.no_grad():
-        last.bias.copy_(torch.from_numpy(bias))
+        _last_layer(model).bias.copy_(torch.from_numpy(bias))
+
+
+SHIFTS = np.linspace(-1, 1, 21).round(1)
+"""Multiples of the log shares that `shift_prior` tries; 1 is the step from Macro-F1's even prior to
+the shares, or back."""
+
+
+def shift_prior(
+    model: Any,
+    logits: npt.NDArray[Any],
+    targets: npt.NDArray[Any],
+    counts: npt.NDArray[np.integer[Any]],
+    *,
+    score: Callable[[npt.NDArray[Any], npt.NDArray[Any]], float],
+) -> float:
+    """Move the bias of a multiclass model's last layer along the classes' log shares.
+
+    Post-hoc logit adjustment: Menon, Jayasumana, Rawat, Jain, Veit and Kumar, "Long-Tail Learning
+    via Logit Adjustment", ICLR 2021, section 4.1, with the multiple fitted and of either sign: a loss
+    that weights rare classes may have gone too far as well as not far enough.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        Changed in place.
+    logits : ndarray of float, shape (N, K)
+        The model's, on the validation split.
+    targets : ndarray of int, shape (N,)
+    counts : ndarray of int, shape (K,)
+        Training rows of each class; a class without any counts as one.
+    score : callable
+        ``(logits, targets) -> float``, the higher the better.
+
+    Returns
+    -------
+    float
+        The multiple of `SHIFTS` with the best score, the smallest of equals.
+    """
+    import torch
+
+    log_share = np.log(np.maximum(counts, 1) / np.maximum(counts, 1).sum())
+    scores = {tau: score(logits + tau * log_share, targets) for tau in SHIFTS}
+    tau = float(max(sorted(SHIFTS, key=abs), key=lambda each: scores[each]))
+    with torch.no_grad():
+        _last_layer(model).bias += torch.from_numpy(tau * log_share)
+    return tau
+
+
+def _last_layer(model: Any) -> Any:
+    import torch
+
+    return [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from goemo_eval.data.schemes import Scheme
 from goemo_eval.data.splits import Split
@@ -19,7 +20,7 @@ from goemo_eval.engines.quiet import quiet_transformers
 from goemo_eval.errors import CheckpointError, DivergedError
 from goemo_eval.models.batches import train_batches, training_rows
 from goemo_eval.models.encoders import Encoder, Weights, build_model, load_tokenizer
-from goemo_eval.models.head import fit_head
+from goemo_eval.models.head import fit_head, shift_prior
 from goemo_eval.models.losses import loss_of
 from goemo_eval.models.rates import parameter_groups
 from goemo_eval.models.recipes import Recipe
@@ -60,7 +61,8 @@ def fine_tune(
     threads : int, optional
         CPU threads; the bits of the result depend on their number.
     validation : Validation, optional
-        Scores every epoch. A recipe that stops early needs it; watching alone changes no weight.
+        Scores every epoch. A recipe that stops early or shifts the prior needs it; watching alone
+        changes no weight.
 
     Returns
     -------
@@ -69,8 +71,8 @@ def fine_tune(
     Raises
     ------
     CheckpointError
-        If the weights are random, `out` exists, the recipe stops early and nothing scores its
-        epochs, or this processor cannot compute as the recipe asks.
+        If the weights are random, `out` exists, the recipe needs a validation split and has none,
+        or this processor cannot compute as the recipe asks.
     DivergedError
         If the loss or a validation logit is not finite.
     """
@@ -84,10 +86,10 @@ def fine_tune(
         )
     if out.exists():
         raise CheckpointError(f"{out}: exists already: choose another directory")
-    if recipe.early_stopping_patience and validation is None:
+    if recipe.needs_validation and validation is None:
         raise CheckpointError(
-            f"recipe {recipe.name} has early_stopping_patience {recipe.early_stopping_patience}: "
-            "pass validation=, which scores the epochs, or set it to 0"
+            f"recipe {recipe.name} has early_stopping_patience {recipe.early_stopping_patience} and "
+            f"prior_shift {recipe.prior_shift}: pass validation=, or set them to 0 and none"
         )
     _check_processes(recipe)
     _check_compute(recipe)
@@ -129,6 +131,11 @@ def fine_tune(
             watch(trainer, validation, patience=recipe.early_stopping_patience)
         _say_losses_only_in_the_progress_bar(trainer)
         result = trainer.train(resume_from_checkpoint=_last_state(partial))
+        shift = (
+            _shift(trainer, judged, recipe, counts, validation)
+            if scheme.kind == "multiclass"
+            else None
+        )
     if not np.isfinite(result.training_loss):
         raise DivergedError(
             f"fine-tuning {encoder.name} diverged (loss {result.training_loss}): lower the "
@@ -146,10 +153,27 @@ def fine_tune(
             seed=seed,
             recipe=recipe,
             train_sha256=train.sha256,
+            prior_shift=shift,
         )
         shutil.rmtree(partial)
     trainer.accelerator.wait_for_everyone()
     return read_checkpoint(out)
+
+
+def _shift(
+    trainer: Any,
+    judged: list[dict[str, Any]] | None,
+    recipe: Recipe,
+    counts: npt.NDArray[np.int64],
+    validation: Validation | None,
+) -> float | None:
+    """Move the trained head's bias as the recipe asks, and return how far."""
+    if recipe.prior_shift == "none" or validation is None:
+        return None
+    found = trainer.predict(judged)
+    return shift_prior(
+        trainer.model, found.predictions, found.label_ids, counts, score=validation.score
+    )
 
 
 def _last_state(partial: Path) -> str | None:

@@ -73,6 +73,7 @@ def write_checkpoint(
     seed: int,
     recipe: Recipe | None = None,
     train_sha256: str | None = None,
+    prior_shift: float | None = None,
 ) -> Checkpoint:
     """Write model, tokenizer and manifest to a temporary directory, then rename it to `out`."""
     building = out.with_name(out.name + ".building")
@@ -96,6 +97,7 @@ def write_checkpoint(
             recipe=recipe.values() if recipe else None,
             seed=seed,
             train_sha256=train_sha256,
+            prior_shift=prior_shift,
         )
     )
     building.rename(out)

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
+from goemo_eval.measure.scoring import validation_score
 from goemo_eval.models.encoders import build_model, find_weights, get_encoder
-from goemo_eval.models.head import start_at_prior
+from goemo_eval.models.head import SHIFTS, shift_prior, start_at_prior
 
 
 def build(weights: Path, labels: tuple[str, ...], *, kind: str) -> Any:
@@ -36,3 +38,35 @@ def test_the_prior_of_a_label_that_none_or_all_carry_is_finite(tiny_weights_dir:
     model = build(tiny_weights_dir, ("a", "b"), kind="multilabel")
     start_at_prior(model, np.array([0, 50]), n_rows=50, kind="multilabel")
     assert np.isfinite(model.classifier.bias.detach().numpy()).all()
+
+
+def test_the_bias_moves_along_the_log_shares_as_far_as_the_score_rises(
+    tiny_weights_dir: Path,
+) -> None:
+    counts = np.array([10, 70, 20])
+    log_share = np.log(counts / 100)
+    rng = np.random.default_rng(0)
+    targets = rng.choice(3, 600, p=counts / 100)
+    sure = 2.0 * np.eye(3)[targets] + rng.normal(size=(600, 3))
+    for gone_too_far in (-1.5, 1.5):
+        logits = sure + gone_too_far * log_share
+        model = build(tiny_weights_dir, ("a", "b", "c"), kind="multiclass")
+        before = model.classifier.bias.detach().numpy().copy()
+        tau = shift_prior(model, logits, targets, counts, score=validation_score)
+        moved = model.classifier.bias.detach().numpy() - before
+        np.testing.assert_allclose(moved, tau * log_share, atol=1e-6)
+        by_hand = [
+            f1_score(targets, (logits + t * log_share).argmax(axis=1), average="macro")
+            for t in SHIFTS
+        ]
+        there = f1_score(targets, (logits + moved).argmax(axis=1), average="macro")
+        assert there == pytest.approx(max(by_hand))
+        assert there > f1_score(targets, logits.argmax(axis=1), average="macro")
+        assert tau * gone_too_far < 0
+
+
+def test_a_shift_that_brings_nothing_is_none(tiny_weights_dir: Path) -> None:
+    model = build(tiny_weights_dir, ("a", "b"), kind="multiclass")
+    logits, targets = np.array([[50.0, 0.0], [0.0, 50.0]]), np.array([0, 1])
+    tau = shift_prior(model, logits, targets, np.array([0, 9]), score=validation_score)
+    assert tau == 0.0

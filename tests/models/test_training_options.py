@@ -195,10 +195,27 @@ def test_a_state_that_a_killed_process_left_half_written(run: Run, tmp_path: Pat
     assert not partial.exists()
 
 
+def test_a_shifted_prior_changes_the_heads_bias_only(
+    run: Run, short_sample: dict[str, Split]
+) -> None:
+    watched = Validation(short_sample["validation"], validation_score)
+    options = {"scheme": "simplified", "label_weighting": "inverse", "validation": watched}
+    plain, shifted = run("plain", **options), run("shift", **options, prior_shift="validation")
+    a, b = tensors(plain), tensors(shifted)
+    assert plain.prior_shift is None
+    assert shifted.prior_shift is not None
+    changed = {name for name in a if not np.array_equal(a[name], b[name])}
+    assert changed == ({"classifier.bias"} if shifted.prior_shift else set())
+    # Of a multilabel scheme the thresholds do that.
+    assert run("raw", prior_shift="validation", validation=watched).prior_shift is None
+
+
 def test_refusals(
     run: Run, short_sample: dict[str, Split], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(CheckpointError, match="early_stopping_patience 2: pass validation="):
+    with pytest.raises(
+        CheckpointError, match="early_stopping_patience 2 and prior_shift none: pass"
+    ):
         run("x", early_stopping_patience=2)
     watched = Validation(short_sample["validation"], validation_score)
     with pytest.raises(DivergedError, match="lower the recipe's learning_rate"):

@@ -63,6 +63,9 @@ class Recipe(BaseModel):
     head_bias: Literal["zero", "prior"] = "zero"
     """Where the head's bias starts: at zero, or at each label's share of the training rows, so that
     the first steps need not drag every logit down through the encoder."""
+    prior_shift: Literal["none", "validation"] = "none"
+    """Of a multiclass scheme: move the trained head's bias along the classes' log shares, as far as
+    validation Macro-F1 rises. See `goemo_eval.models.head.shift_prior`."""
     pooling: Literal["encoder", "mean"] = "encoder"
     """What the head reads: the encoder's own summary, or the mean over a text's tokens."""
     early_stopping_patience: Annotated[int, Field(ge=0)] = 0
@@ -97,6 +100,11 @@ class Recipe(BaseModel):
     def for_cell(self, encoder: str, scheme: str) -> Recipe:
         """Return the recipe of an encoder under a scheme, with no tables left in it."""
         return self._with({**self.encoder.get(encoder, {}), **self.scheme.get(scheme, {})})
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether the weights depend on the validation split."""
+        return self.early_stopping_patience > 0 or self.prior_shift != "none"
 
     def values(self) -> dict[str, Any]:
         """Return every value but the tables, for a record."""
