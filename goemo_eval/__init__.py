@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from goemo_eval.measure.thresholds import apply_thresholds as apply_thresholds
     from goemo_eval.measure.thresholds import search_thresholds as search_thresholds
     from goemo_eval.results.gate import gate as gate
+    from goemo_eval.results.record_files import read_records as read_records
     from goemo_eval.results.records import Record as Record
-    from goemo_eval.results.records import read_records as read_records
     from goemo_eval.results.verdict import Verdict as Verdict
 
 __version__ = "0.1.0"
@@ -48,7 +48,7 @@ _HOME = {
     "load_classifier": "engines.registry",
     "load_split": "data.sources",
     "paired_bootstrap": "measure.statistics",
-    "read_records": "results.records",
+    "read_records": "results.record_files",
     "score_interval": "measure.statistics",
     "score_predictions": "measure.metrics",
     "search_thresholds": "measure.thresholds",

@@ -192,7 +192,7 @@ def evaluate(
     from goemo_eval.engines.cpu import limit_isa
     from goemo_eval.evaluate import Workbench
     from goemo_eval.matrix import matrix, parse_repair
-    from goemo_eval.results.records import dump_records
+    from goemo_eval.results.record_files import dump_records
 
     if isa is not None:
         limit_isa(isa)

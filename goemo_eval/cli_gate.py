@@ -96,7 +96,7 @@ def gate(
     """
     from goemo_eval.results import gate_output
     from goemo_eval.results.gate import gate as judge
-    from goemo_eval.results.records import read_records
+    from goemo_eval.results.record_files import read_records
     from goemo_eval.results.store import write_atomic
 
     before, judged = read_records(baseline), read_records(candidate)
@@ -163,7 +163,7 @@ def set_baseline(
     predictions. Keys are sorted and each label has its line, so that a reviewer can read the diff.
     """
     from goemo_eval.results.baseline import compare, dump_baseline, make_baseline
-    from goemo_eval.results.records import read_records
+    from goemo_eval.results.record_files import read_records
     from goemo_eval.results.store import write_atomic
 
     kept = make_baseline(read_records(records), keep_latency=keep_latency)
@@ -178,7 +178,7 @@ def show(baseline: RecordsArgument) -> None:
     from tabulate import tabulate
 
     from goemo_eval.results.baseline import describe
-    from goemo_eval.results.records import read_records
+    from goemo_eval.results.record_files import read_records
 
     head = ("cell", "Macro-F1", "micro-F1", "texts", "test split", "weights", "commit")
     print(tabulate(describe(read_records(baseline)), head, disable_numparse=True))
@@ -188,7 +188,7 @@ def show(baseline: RecordsArgument) -> None:
 def diff(old: RecordsArgument, new: RecordsArgument) -> None:
     """Say what changed between two baselines: cells, Macro-F1, decisions, and each label's counts."""
     from goemo_eval.results.baseline import compare
-    from goemo_eval.results.records import read_records
+    from goemo_eval.results.record_files import read_records
 
     lines = compare(read_records(old), read_records(new))
     print("\n".join(lines) if lines else "no score or decision differs")

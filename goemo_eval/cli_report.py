@@ -54,7 +54,7 @@ def report(
     measured one.
     """
     from goemo_eval.report.render import write_report
-    from goemo_eval.results.records import join_records
+    from goemo_eval.results.record_files import join_records
 
     found, said = join_records(records)
     texts = _texts(with_texts, found) if with_texts else None
@@ -88,7 +88,7 @@ def recommend(
     """
     from goemo_eval.results.recommend import Limits
     from goemo_eval.results.recommend import recommend as choose
-    from goemo_eval.results.records import read_records
+    from goemo_eval.results.record_files import read_records
 
     limits = Limits(max_p95_ms=max_p95_ms, max_mb=max_mb, min_macro_f1=min_macro_f1)
     found = choose(read_records(records), limits=limits, max_loss=max_loss, scheme=scheme)

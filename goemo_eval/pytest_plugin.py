@@ -34,7 +34,8 @@ from goemo_eval.plan import INT8_BUDGET, Plan
 from goemo_eval.pytest_options import pytest_addoption  # noqa: F401 (pytest looks for it here)
 from goemo_eval.results.budgets import check_budget, load_budget
 from goemo_eval.results.gate import gate
-from goemo_eval.results.records import BudgetCheck, Cell, Record, read_records
+from goemo_eval.results.record_files import read_records
+from goemo_eval.results.records import BudgetCheck, Cell, Record
 from goemo_eval.results.store import default_store
 from goemo_eval.results.verdict import CellVerdict
 

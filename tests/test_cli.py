@@ -12,7 +12,8 @@ from goemo_eval.cli import main
 from goemo_eval.data.splits import Split
 from goemo_eval.engines.checkpoint import Checkpoint
 from goemo_eval.results.decisions import pack_decisions
-from goemo_eval.results.records import Data, Record, SplitData, dump_records, read_records
+from goemo_eval.results.record_files import dump_records, read_records
+from goemo_eval.results.records import Data, Record, SplitData
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:

@@ -18,7 +18,8 @@ from goemo_eval.models.encoders import Weights, get_encoder, load_tokenizer
 from goemo_eval.models.recipes import load_recipe
 from goemo_eval.models.writing import write_untrained
 from goemo_eval.plan import Plan
-from goemo_eval.results.records import Cell, Record, dump_records
+from goemo_eval.results.record_files import dump_records
+from goemo_eval.results.records import Cell, Record
 
 Make = Callable[..., Record]
 

@@ -17,7 +17,8 @@ from goemo_eval.measure.metrics import score_predictions
 from goemo_eval.models.recipes import load_recipe
 from goemo_eval.plan import Plan
 from goemo_eval.results.decisions import pack_decisions, unpack_decisions
-from goemo_eval.results.records import Cell, SplitScores, dump_records, read_records
+from goemo_eval.results.record_files import dump_records, read_records
+from goemo_eval.results.records import Cell, SplitScores
 
 BENCH = Path(__file__).parents[1] / "bench"
 

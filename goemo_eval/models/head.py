@@ -53,8 +53,8 @@ def start_at_prior(
 
 
 SHIFTS = np.linspace(-1, 1, 21).round(1)
-"""Multiples of the log shares that `shift_prior` tries; 1 is the step from Macro-F1's even prior to
-the shares, or back."""
+"""Multiples of the log shares that `shift_prior` tries: 1 adds the training shares as a prior, -1
+takes them out."""
 
 
 def shift_prior(

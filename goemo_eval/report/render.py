@@ -12,7 +12,8 @@ from goemo_eval.report.html import to_html
 from goemo_eval.report.intervals import resample
 from goemo_eval.report.page import page
 from goemo_eval.report.study import load_study
-from goemo_eval.results.records import Provenance, Record, dump_records
+from goemo_eval.results.record_files import Provenance, dump_records
+from goemo_eval.results.records import Record
 from goemo_eval.results.store import write_atomic
 
 TITLE = "goemo_eval report"

@@ -24,13 +24,13 @@ def several_seeds(records: Sequence[Record]) -> bool:
 
 def seed_note(records: Sequence[Record]) -> str:
     """Return a sentence that says at which seed single cells are shown; empty if none has several."""
+    if not several_seeds(records):
+        return ""
     shown = {record.cell for record in one_seed(records)}
     seeds = sorted(
         {r.cell.seed for group in seed_groups(records) if len(group) > 1 for r in group}
         & {cell.seed for cell in shown}
     )
-    if not several_seeds(records):
-        return ""
     which = " or ".join(map(str, seeds))
     return f"A cell with several seeds is shown at one, seed {which}."
 

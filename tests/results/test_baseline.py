@@ -11,7 +11,8 @@ from goemo_eval.errors import RecordError
 from goemo_eval.results.baseline import compare, dump_baseline, make_baseline
 from goemo_eval.results.decisions import unpack_decisions
 from goemo_eval.results.gate import gate
-from goemo_eval.results.records import Record, read_records
+from goemo_eval.results.record_files import read_records
+from goemo_eval.results.records import Record
 
 Make = Callable[..., Record]
 

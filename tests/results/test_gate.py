@@ -16,14 +16,8 @@ from goemo_eval.errors import RecordError
 from goemo_eval.measure.metrics import score_predictions
 from goemo_eval.results.decisions import pack_decisions, unpack_decisions
 from goemo_eval.results.gate import gate
-from goemo_eval.results.records import (
-    Data,
-    Record,
-    SplitData,
-    SplitScores,
-    dump_records,
-    read_records,
-)
+from goemo_eval.results.record_files import dump_records, read_records
+from goemo_eval.results.records import Data, Record, SplitData, SplitScores
 from goemo_eval.results.verdict import Verdict
 
 Make = Callable[..., Record]
