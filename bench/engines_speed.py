@@ -23,15 +23,15 @@ import numpy as np
 from tabulate import tabulate
 from tqdm import tqdm
 
+from goemo_eval.cpu import available_threads, cpu, isa_limit, limit_isa
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.data.sources import load_split
 from goemo_eval.engines.base import PRECISIONS, Batch, Classifier
-from goemo_eval.engines.cpu import available_threads, cpu, isa_limit, limit_isa
 from goemo_eval.engines.registry import ENGINES, load_model, missing_engine
-from goemo_eval.evaluate import CALIBRATION_TEXTS, spread
 from goemo_eval.measure.environment import load_average, versions
 from goemo_eval.models.encoders import encoder_names, find_weights, get_encoder
 from goemo_eval.models.writing import write_untrained
+from goemo_eval.pipeline.evaluate import CALIBRATION_TEXTS, spread
 
 TEXTS, TOKENS = 32, 64
 ERROR_TEXTS = 64

@@ -13,7 +13,7 @@ from goemo_eval.measure.latency import SHAPES
 
 if TYPE_CHECKING:
     from goemo_eval.pytest_plugin import Bench
-    from goemo_eval.results.records import Cell
+    from goemo_eval.records.schema import Cell
 
 
 def test_accuracy(cell: Cell, bench: Bench) -> None:

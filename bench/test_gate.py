@@ -8,7 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from goemo_eval.pytest_plugin import Bench
-    from goemo_eval.results.records import Cell
+    from goemo_eval.records.schema import Cell
 
 
 def test_no_loss(cell: Cell, bench: Bench) -> None:

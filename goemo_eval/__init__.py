@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from goemo_eval.engines.base import Classifier as Classifier
     from goemo_eval.engines.registry import load_classifier as load_classifier
     from goemo_eval.errors import GoemoError as GoemoError
+    from goemo_eval.judge.gate import gate as gate
+    from goemo_eval.judge.verdict import Verdict as Verdict
     from goemo_eval.measure.metrics import Scores as Scores
     from goemo_eval.measure.metrics import score_predictions as score_predictions
     from goemo_eval.measure.statistics import Interval as Interval
@@ -25,10 +27,8 @@ if TYPE_CHECKING:
     from goemo_eval.measure.thresholds import Thresholds as Thresholds
     from goemo_eval.measure.thresholds import apply_thresholds as apply_thresholds
     from goemo_eval.measure.thresholds import search_thresholds as search_thresholds
-    from goemo_eval.results.gate import gate as gate
-    from goemo_eval.results.record_files import read_records as read_records
-    from goemo_eval.results.records import Record as Record
-    from goemo_eval.results.verdict import Verdict as Verdict
+    from goemo_eval.records.files import read_records as read_records
+    from goemo_eval.records.schema import Record as Record
 
 __version__ = "0.1.0"
 
@@ -36,19 +36,19 @@ _HOME = {
     "Classifier": "engines.base",
     "GoemoError": "errors",
     "Interval": "measure.statistics",
-    "Record": "results.records",
+    "Record": "records.schema",
     "Scheme": "data.schemes",
     "Scores": "measure.metrics",
     "Split": "data.splits",
     "Thresholds": "measure.thresholds",
-    "Verdict": "results.verdict",
+    "Verdict": "judge.verdict",
     "apply_thresholds": "measure.thresholds",
-    "gate": "results.gate",
+    "gate": "judge.gate",
     "get_scheme": "data.schemes",
     "load_classifier": "engines.registry",
     "load_split": "data.sources",
     "paired_bootstrap": "measure.statistics",
-    "read_records": "results.record_files",
+    "read_records": "records.files",
     "score_interval": "measure.statistics",
     "score_predictions": "measure.metrics",
     "search_thresholds": "measure.thresholds",

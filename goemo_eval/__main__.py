@@ -1,5 +1,5 @@
 """``python -m goemo_eval``."""
 
-from goemo_eval.cli import entry
+from goemo_eval.cli.app import entry
 
 entry()

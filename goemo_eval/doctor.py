@@ -17,7 +17,7 @@ from goemo_eval.measure.environment import (
     versions,
 )
 from goemo_eval.models.encoders import encoder_names, find_weights, get_encoder
-from goemo_eval.results.store import default_store
+from goemo_eval.pipeline.store import default_store
 
 
 @dataclass(frozen=True)

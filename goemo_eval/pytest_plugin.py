@@ -12,12 +12,17 @@ from typing import Any
 
 import pytest
 
-from goemo_eval.engines.cpu import limit_isa
+from goemo_eval.cpu import limit_isa
 from goemo_eval.engines.registry import missing_engine
 from goemo_eval.errors import EXIT_BAD_INPUT, GoemoError
-from goemo_eval.evaluate import Workbench
-from goemo_eval.executors import check_executor, prepare
-from goemo_eval.matrix import (
+from goemo_eval.judge.budgets import check_budget, load_budget
+from goemo_eval.judge.gate import gate
+from goemo_eval.judge.verdict import CellVerdict
+from goemo_eval.measure.latency import latency_batches, rounds_within, summarize_times, time_forward
+from goemo_eval.models.recipes import load_recipe
+from goemo_eval.pipeline.evaluate import Workbench
+from goemo_eval.pipeline.executors import check_executor, prepare
+from goemo_eval.pipeline.matrix import (
     Profile,
     get_profile,
     matrix,
@@ -28,16 +33,11 @@ from goemo_eval.matrix import (
     parse_train,
     parse_weights,
 )
-from goemo_eval.measure.latency import latency_batches, rounds_within, summarize_times, time_forward
-from goemo_eval.models.recipes import load_recipe
-from goemo_eval.plan import INT8_BUDGET, Plan
+from goemo_eval.pipeline.plan import INT8_BUDGET, Plan
+from goemo_eval.pipeline.store import default_store
 from goemo_eval.pytest_options import pytest_addoption  # noqa: F401 (pytest looks for it here)
-from goemo_eval.results.budgets import check_budget, load_budget
-from goemo_eval.results.gate import gate
-from goemo_eval.results.record_files import read_records
-from goemo_eval.results.records import BudgetCheck, Cell, Record
-from goemo_eval.results.store import default_store
-from goemo_eval.results.verdict import CellVerdict
+from goemo_eval.records.files import read_records
+from goemo_eval.records.schema import BudgetCheck, Cell, Record
 
 LATENCY_BUDGETS = {"real": "max_real_p50_s", "padded128": "max_padded128_p50_s"}
 

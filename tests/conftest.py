@@ -15,15 +15,15 @@ from hypothesis import settings
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.data.sources import load_split
 from goemo_eval.data.splits import Split, make_split
-from goemo_eval.engines.checkpoint import Checkpoint
 from goemo_eval.measure.environment import Environment
 from goemo_eval.measure.latency import summarize_times
 from goemo_eval.measure.metrics import score_predictions
+from goemo_eval.models.checkpoint import Checkpoint
 from goemo_eval.models.encoders import Encoder, Weights, find_weights, get_encoder, load_tokenizer
 from goemo_eval.models.recipes import Recipe, load_recipe
 from goemo_eval.models.training import fine_tune
-from goemo_eval.results.decisions import pack_decisions
-from goemo_eval.results.records import (
+from goemo_eval.records.decisions import pack_decisions
+from goemo_eval.records.schema import (
     Cell,
     Data,
     Record,

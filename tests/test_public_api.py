@@ -20,7 +20,7 @@ def test_every_public_name_is_there() -> None:
     [
         "import goemo_eval; dir(goemo_eval)",
         "from goemo_eval import gate, get_scheme, load_split, read_records, score_predictions, search_thresholds",
-        "import goemo_eval.cli, goemo_eval.pytest_plugin",
+        "import goemo_eval.cli.app, goemo_eval.pytest_plugin",
     ],
 )
 def test_imports_load_neither_torch_nor_transformers(code: str) -> None:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from goemo_eval.engines.checkpoint import Checkpoint
-from goemo_eval.evaluate import Workbench
 from goemo_eval.measure.metrics import score_predictions
+from goemo_eval.models.checkpoint import Checkpoint
 from goemo_eval.models.recipes import load_recipe
-from goemo_eval.plan import Plan
-from goemo_eval.results.decisions import pack_decisions, unpack_decisions
-from goemo_eval.results.record_files import dump_records, read_records
-from goemo_eval.results.records import Cell, SplitScores
+from goemo_eval.pipeline.evaluate import Workbench
+from goemo_eval.pipeline.plan import Plan
+from goemo_eval.records.decisions import pack_decisions, unpack_decisions
+from goemo_eval.records.files import dump_records, read_records
+from goemo_eval.records.schema import Cell, SplitScores
 
 BENCH = Path(__file__).parents[1] / "bench"
 

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from goemo_eval.cpu import available_threads, cpu, has_dot_products
 from goemo_eval.engines.base import Batch, Classifier, Layer, Runtime, check_layers
-from goemo_eval.engines.checkpoint import Checkpoint
-from goemo_eval.engines.cpu import available_threads, cpu, has_dot_products
-from goemo_eval.engines.pretrained import Pretrained, example_inputs, load_pretrained
 from goemo_eval.errors import EngineError
+from goemo_eval.models.checkpoint import Checkpoint
+from goemo_eval.models.pretrained import Pretrained, example_inputs, load_pretrained
 
 EXPORT_TOLERANCE = 1e-4
 _SMALL = 1024  # bytes below which a copy costs nothing

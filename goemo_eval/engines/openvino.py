@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from goemo_eval.cpu import available_threads, has_dot_products
 from goemo_eval.engines.base import (
     Batch,
     Classifier,
@@ -32,11 +33,10 @@ from goemo_eval.engines.base import (
     batches_by_length,
     check_layers,
 )
-from goemo_eval.engines.checkpoint import Checkpoint
-from goemo_eval.engines.cpu import available_threads, has_dot_products
-from goemo_eval.engines.pretrained import Pretrained, example_inputs, load_pretrained
-from goemo_eval.engines.quiet import quiet_transformers
 from goemo_eval.errors import EngineError
+from goemo_eval.models.checkpoint import Checkpoint
+from goemo_eval.models.pretrained import Pretrained, example_inputs, load_pretrained
+from goemo_eval.models.quiet import quiet_transformers
 
 CALIBRATION_BATCH = 8
 TOKENS_PER_BATCH = 1024

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from goemo_eval.engines.base import PRECISIONS, Classifier, Model
-from goemo_eval.engines.checkpoint import Checkpoint, read_checkpoint
 from goemo_eval.errors import EngineError, unknown_name
+from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def load_model(
     Parameters
     ----------
     checkpoint : str, Path or Checkpoint
-        Directory, or what `goemo_eval.engines.checkpoint.read_checkpoint` made of it.
+        Directory, or what `goemo_eval.models.checkpoint.read_checkpoint` made of it.
     engine : str, default "torch"
     threads : int, optional
         CPU threads of the forward pass; torch has one such number for the whole process.

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from goemo_eval.cpu import has_dot_products
 from goemo_eval.engines.base import Batch, Classifier, Layer, Runtime, check_layers
-from goemo_eval.engines.checkpoint import Checkpoint
-from goemo_eval.engines.cpu import has_dot_products
-from goemo_eval.engines.pretrained import Pretrained, load_pretrained
 from goemo_eval.errors import EngineError
+from goemo_eval.models.checkpoint import Checkpoint
+from goemo_eval.models.pretrained import Pretrained, load_pretrained
 
 
 class TorchModel:

@@ -12,15 +12,15 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from goemo_eval.errors import ScoreError
+from goemo_eval.frozen import Frozen
 from goemo_eval.measure.metrics import Count, Unit
-from goemo_eval.measure.plain import Plain
 
 N_BINS = 15
 THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 _DIGITS = 5  # enough for a plot, and a third of the bytes
 
 
-class Bin(Plain):
+class Bin(Frozen):
     """Probabilities between two limits: how many, their mean, and the share that came true."""
 
     count: Annotated[int, Field(ge=1)]
@@ -28,7 +28,7 @@ class Bin(Plain):
     observed: Unit
 
 
-class Calibration(Plain):
+class Calibration(Frozen):
     """How far probabilities are to be believed, on the test split."""
 
     ece: Unit
@@ -40,7 +40,7 @@ class Calibration(Plain):
     """Of each label's own probabilities, in column order."""
 
 
-class ThresholdCurves(Plain):
+class ThresholdCurves(Frozen):
     """F1 of every label along the threshold, on the validation split (multilabel schemes)."""
 
     thresholds: tuple[Unit, ...]

@@ -12,8 +12,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from goemo_eval.engines.cpu import ISA_FLAGS, available_threads, cpu
-from goemo_eval.measure.plain import Plain
+from goemo_eval.cpu import ISA_FLAGS, available_threads, cpu
+from goemo_eval.frozen import Frozen
 
 __all__ = ["ISA_FLAGS", "available_threads", "cpu"]  # known here to what measures
 
@@ -32,7 +32,7 @@ PACKAGES = (
 )
 
 
-class Environment(Plain):
+class Environment(Frozen):
     """Where and with what a cell was measured."""
 
     versions: dict[str, str]

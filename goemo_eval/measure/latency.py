@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from goemo_eval.engines.base import BATCH_SIZE, Batch, Classifier, pad_batch
 from goemo_eval.errors import DataError, unknown_name
-from goemo_eval.measure.plain import Plain
+from goemo_eval.frozen import Frozen
 
 SHAPES = ("real", "padded128")
 PADDED_LENGTH = 128
@@ -26,7 +26,7 @@ _QUEUE = 8  # least batches of a turn for engines that run them side by side
 Seconds = Annotated[float, Field(gt=0)]
 
 
-class Latency(Plain):
+class Latency(Frozen):
     """Forward seconds per batch: every raw time, and their percentiles."""
 
     batch_size: Annotated[int, Field(ge=1)]

@@ -14,13 +14,13 @@ import numpy.typing as npt
 from pydantic import Field
 
 from goemo_eval.errors import ScoreError
-from goemo_eval.measure.plain import Plain
+from goemo_eval.frozen import Frozen
 
 Unit = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class LabelScore(Plain):
+class LabelScore(Frozen):
     """How one label was predicted; `support` is its number of positives."""
 
     label: str
@@ -33,7 +33,7 @@ class LabelScore(Plain):
     fn: Count
 
 
-class Scores(Plain):
+class Scores(Frozen):
     """F1 over all labels, in the three usual means, and per label in column order."""
 
     macro_f1: Unit

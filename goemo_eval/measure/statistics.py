@@ -19,8 +19,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from goemo_eval.errors import ScoreError, unknown_name
+from goemo_eval.frozen import Frozen
 from goemo_eval.measure.metrics import indicator
-from goemo_eval.measure.plain import Plain
 
 Method = Literal["studentized", "percentile", "bca"]
 METRICS = ("macro_f1", "micro_f1", "weighted_f1")
@@ -32,7 +32,7 @@ _EQUAL = 1e-12  # a standard error below it is none: predictions that are the sa
 _NO_SPREAD = 1e-3  # a share of the standard error: below it lie only rounding errors
 
 
-class Interval(Plain):
+class Interval(Frozen):
     """A value and where its true counterpart lies with the given confidence."""
 
     point: float

@@ -10,20 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from goemo_eval.errors import ScoreError, unknown_name
-from goemo_eval.measure.cuts import (
+from goemo_eval.measure.threshold_fitting import (
     FIXED,
     FloatArray,
-    cross_fitted_cuts,
-    global_cut,
-    per_label_cuts,
-    shrunk_cuts,
-    smoothed_cuts,
+    cross_fitted_thresholds,
+    global_threshold,
+    per_label_thresholds,
+    shrunk_thresholds,
+    smoothed_thresholds,
 )
 
 Strategy = Literal["fixed", "global", "per-label", "smoothed", "shrunk", "cross-fitted"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 CHOSEN = "chosen"
-"""Stands for the strategy that `goemo_eval.measure.strategies.choose_strategy` picks."""
+"""Stands for the strategy that `goemo_eval.measure.threshold_choice.choose_strategy` picks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ def search_thresholds(
         ``fixed``: 0.5 for all. ``global``: the one value with the best Macro-F1.
         ``per-label``: for each label the value with its best F1, which is the best Macro-F1 too;
         a label without positives here has no best value and takes the global one. The others
-        give up some of that fit for labels with few positives: `goemo_eval.measure.cuts` says how.
+        give up some of that fit for labels with few positives: `goemo_eval.measure.threshold_fitting` says how.
     fitted_on : str
         sha256 of the split, kept so that scoring the same split can be refused.
 
@@ -141,7 +141,7 @@ def search_thresholds(
         return Thresholds("fixed", np.full(n_labels, FIXED), None)
     if strategy == "global":
         return Thresholds(
-            "global", np.full(n_labels, global_cut(probabilities, targets)), fitted_on
+            "global", np.full(n_labels, global_threshold(probabilities, targets)), fitted_on
         )
     if strategy in _PER_LABEL:
         values = _PER_LABEL[strategy](probabilities, targets)
@@ -150,10 +150,10 @@ def search_thresholds(
 
 
 _PER_LABEL: dict[str, Callable[[FloatArray, npt.NDArray[np.bool_]], FloatArray]] = {
-    "per-label": per_label_cuts,
-    "smoothed": smoothed_cuts,
-    "shrunk": shrunk_cuts,
-    "cross-fitted": cross_fitted_cuts,
+    "per-label": per_label_thresholds,
+    "smoothed": smoothed_thresholds,
+    "shrunk": shrunk_thresholds,
+    "cross-fitted": cross_fitted_thresholds,
 }
 
 

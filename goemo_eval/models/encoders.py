@@ -15,8 +15,8 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, Literal
 
-from goemo_eval.engines.checkpoint import read_json, sha256_of_file
 from goemo_eval.errors import CheckpointError, unknown_name
+from goemo_eval.models.checkpoint import read_json, sha256_of_file
 
 WEIGHTS_FILE = "model.safetensors"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model")

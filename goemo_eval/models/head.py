@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from goemo_eval.engines.pooling import use_mean_pooling
+from goemo_eval.models.pooling import use_mean_pooling
 from goemo_eval.models.recipes import Recipe
 
 

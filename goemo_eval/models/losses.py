@@ -1,6 +1,6 @@
 """Losses of fine-tuning, and weights that let rare labels count.
 
-Plain binary cross-entropy and cross-entropy are the model's own; this module is called where a
+Frozen binary cross-entropy and cross-entropy are the model's own; this module is called where a
 recipe asks for something else. Every loss is a mean over the batch (and over the labels of a
 multilabel scheme), so that one learning rate suits them all.
 """

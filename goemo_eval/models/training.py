@@ -15,13 +15,13 @@ import numpy.typing as npt
 
 from goemo_eval.data.schemes import Scheme
 from goemo_eval.data.splits import Split
-from goemo_eval.engines.checkpoint import Checkpoint, read_checkpoint
-from goemo_eval.engines.quiet import quiet_transformers
 from goemo_eval.errors import CheckpointError, DivergedError
 from goemo_eval.models.batches import train_batches, training_rows
+from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint
 from goemo_eval.models.encoders import Encoder, Weights, build_model, load_tokenizer
 from goemo_eval.models.head import fit_head, shift_prior
 from goemo_eval.models.losses import loss_of
+from goemo_eval.models.quiet import quiet_transformers
 from goemo_eval.models.rates import parameter_groups
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.validation import Validation, watch

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from goemo_eval.data.schemes import Scheme
-from goemo_eval.engines.checkpoint import (
+from goemo_eval.models.checkpoint import (
     Checkpoint,
     read_checkpoint,
     sha256_of_file,
     write_manifest,
 )
-from goemo_eval.engines.quiet import quiet_transformers
 from goemo_eval.models.encoders import Encoder, Weights, build_model, load_tokenizer
+from goemo_eval.models.quiet import quiet_transformers
 from goemo_eval.models.recipes import Recipe
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from goemo_eval.results.recommend import Change, Recommendation
+from goemo_eval.judge.recommend import Change, Recommendation
 
 
 def advice(found: Recommendation) -> list[str]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from goemo_eval.judge.recommend import one_machine
 from goemo_eval.measure.statistics import Interval
+from goemo_eval.records.over_seeds import one_seed, summarize_seeds
+from goemo_eval.records.schema import Record
 from goemo_eval.report.drawing import engines_in_order
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.rows import reference_cells, reference_groups, reference_names
 from goemo_eval.report.seeds import seed_finding
 from goemo_eval.report.tables import pairs
 from goemo_eval.report.text import escape, number, spread
-from goemo_eval.results.over_seeds import one_seed, summarize_seeds
-from goemo_eval.results.recommend import one_machine
-from goemo_eval.results.records import Record
 
 
 def assessment(records: Sequence[Record], intervals: Intervals) -> list[str]:

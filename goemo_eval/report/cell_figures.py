@@ -10,7 +10,9 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from goemo_eval.judge.recommend import one_machine, p95_ms
 from goemo_eval.measure.calibration import Bin, Calibration
+from goemo_eval.records.schema import Record
 from goemo_eval.report.drawing import (
     BLACK,
     GREY,
@@ -25,10 +27,8 @@ from goemo_eval.report.drawing import (
 )
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.rows import reference_cells
-from goemo_eval.report.study import Study
+from goemo_eval.report.study.published import Study
 from goemo_eval.report.tables import pairs
-from goemo_eval.results.recommend import one_machine, p95_ms
-from goemo_eval.results.records import Record
 
 MOST_PANELS = 6
 LEAST_IN_BIN = 20

@@ -17,7 +17,7 @@ class Fold:
     """Blocks behind a line that opens them."""
 
     summary: str
-    """Plain text."""
+    """Frozen text."""
     body: Sequence[Block]
 
 

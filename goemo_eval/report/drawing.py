@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 
-from goemo_eval.results.records import Record
+from goemo_eval.records.schema import Record
 
 BLACK, GREY, PALE = "#222222", "#777777", "#e4e4e4"
 _ENCODERS = {

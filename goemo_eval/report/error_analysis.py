@@ -10,6 +10,9 @@ from typing import Literal
 
 from goemo_eval.errors import RecordError
 from goemo_eval.measure.metrics import LabelScore, Scores
+from goemo_eval.records.decisions import unpack_decisions
+from goemo_eval.records.over_seeds import one_seed
+from goemo_eval.records.schema import Record
 from goemo_eval.report.confusions import BoolArray, confusions, couples
 from goemo_eval.report.document import Block, Fold, Picture
 from goemo_eval.report.figures import plots_of
@@ -17,9 +20,6 @@ from goemo_eval.report.rows import reference_cells
 from goemo_eval.report.seeds import seed_note
 from goemo_eval.report.tables import names
 from goemo_eval.report.text import escape, number, table
-from goemo_eval.results.decisions import unpack_decisions
-from goemo_eval.results.over_seeds import one_seed
-from goemo_eval.results.records import Record
 
 LOW_F1 = 0.4
 SKEW = 1.5

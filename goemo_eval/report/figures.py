@@ -9,16 +9,16 @@ from typing import NamedTuple
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from goemo_eval.records.over_seeds import one_seed
+from goemo_eval.records.schema import Record
 from goemo_eval.report import cell_figures, study_figures
 from goemo_eval.report.document import Picture
 from goemo_eval.report.drawing import STYLE, new_figure, save
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.rows import reference_cells
 from goemo_eval.report.seeds import seed_note, several_seeds
-from goemo_eval.report.study import Study
+from goemo_eval.report.study.published import Study
 from goemo_eval.report.tables import pairs
-from goemo_eval.results.over_seeds import one_seed
-from goemo_eval.results.records import Record
 
 
 class Plot(NamedTuple):

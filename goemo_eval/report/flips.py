@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from goemo_eval.records.flips import flips
+from goemo_eval.records.schema import Record
 from goemo_eval.report.document import Fold
 from goemo_eval.report.tables import pairs
 from goemo_eval.report.text import escape, number, table
-from goemo_eval.results.flips import flips
-from goemo_eval.results.records import Record
 
 
 def flip_folds(records: Sequence[Record]) -> list[Fold]:

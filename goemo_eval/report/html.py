@@ -29,7 +29,7 @@ def to_html(blocks: Sequence[Block], title: str, pictures: Mapping[str, bytes]) 
     ----------
     blocks : sequence of Block
     title : str
-        Plain text, for the window.
+        Frozen text, for the window.
     pictures : mapping of str to bytes
         SVG by name.
     """

@@ -9,10 +9,10 @@ import numpy as np
 
 from goemo_eval.measure.shared_draws import Drawn, SharedDraws
 from goemo_eval.measure.statistics import Bools, Interval, paired_bootstrap
+from goemo_eval.records.decisions import unpack_decisions
+from goemo_eval.records.over_seeds import one_seed
+from goemo_eval.records.schema import Cell, Record
 from goemo_eval.report.tables import pairs
-from goemo_eval.results.decisions import unpack_decisions
-from goemo_eval.results.over_seeds import one_seed
-from goemo_eval.results.records import Cell, Record
 
 # Enough for the two digits that a report prints; the gate, which decides, takes more.
 _RESAMPLES = 200

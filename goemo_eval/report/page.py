@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from goemo_eval.records.over_seeds import one_seed
+from goemo_eval.records.schema import Record
 from goemo_eval.report.assessment import assessment
-from goemo_eval.report.claims import claims_section
 from goemo_eval.report.document import Block, Fold
 from goemo_eval.report.error_analysis import error_analysis
 from goemo_eval.report.figures import plots_of
 from goemo_eval.report.flips import flip_folds
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.seeds import MEANS, seed_note, seed_table
-from goemo_eval.report.study import Study
+from goemo_eval.report.study.claims import claims_section
+from goemo_eval.report.study.published import Study
 from goemo_eval.report.summary import summary
 from goemo_eval.report.tables import (
     budget_table,
@@ -24,8 +26,6 @@ from goemo_eval.report.tables import (
     strategy_table,
 )
 from goemo_eval.report.text import DASH, escape, table
-from goemo_eval.results.over_seeds import one_seed
-from goemo_eval.results.records import Record
 
 
 def page(

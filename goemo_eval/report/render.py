@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from goemo_eval.errors import RecordError
+from goemo_eval.pipeline.store import write_atomic
+from goemo_eval.records.files import Provenance, dump_records
+from goemo_eval.records.schema import Record
 from goemo_eval.report.document import to_markdown
 from goemo_eval.report.figures import draw
 from goemo_eval.report.html import to_html
 from goemo_eval.report.intervals import resample
 from goemo_eval.report.page import page
-from goemo_eval.report.study import load_study
-from goemo_eval.results.record_files import Provenance, dump_records
-from goemo_eval.results.records import Record
-from goemo_eval.results.store import write_atomic
+from goemo_eval.report.study.published import load_study
 
 TITLE = "goemo_eval report"
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from goemo_eval.measure.metrics import Scores
-from goemo_eval.report.study import Study
+from goemo_eval.records.over_seeds import one_seed, seed_groups, summarize_seeds
+from goemo_eval.records.schema import Record
+from goemo_eval.report.study.published import Study
 from goemo_eval.report.tables import pairs
 from goemo_eval.report.text import model_name
-from goemo_eval.results.over_seeds import one_seed, seed_groups, summarize_seeds
-from goemo_eval.results.records import Record
 
 _STUDY_BATCH = 32
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from goemo_eval.records.over_seeds import OverSeeds, SeedSummary, one_seed, seed_groups
+from goemo_eval.records.schema import Record
 from goemo_eval.report.document import Block
 from goemo_eval.report.text import DASH, escape, model_name, number, spread, table
-from goemo_eval.results.over_seeds import OverSeeds, SeedSummary, one_seed, seed_groups
-from goemo_eval.results.records import Record
 
 MEANS = (
     "Where a cell has several seeds, validation and test are means over them, with Student's 95 % "

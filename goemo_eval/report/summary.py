@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from statistics import median
 
 from goemo_eval.errors import RecordError
+from goemo_eval.judge.recommend import Recommendation, recommend
+from goemo_eval.records.over_seeds import one_seed
+from goemo_eval.records.schema import Record
 from goemo_eval.report.advice import advice, seed_advice
 from goemo_eval.report.document import Block, Fold
 from goemo_eval.report.figures import plots_of
@@ -13,9 +16,6 @@ from goemo_eval.report.intervals import Intervals, difference
 from goemo_eval.report.seeds import seed_note
 from goemo_eval.report.tables import pairs
 from goemo_eval.report.text import DASH, escape, number, spread, table
-from goemo_eval.results.over_seeds import one_seed
-from goemo_eval.results.recommend import Recommendation, recommend
-from goemo_eval.results.records import Record
 
 
 def summary(records: Sequence[Record], intervals: Intervals) -> list[Block]:

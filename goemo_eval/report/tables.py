@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 
 from goemo_eval.measure.statistics import Interval
+from goemo_eval.records.over_seeds import seed_groups, summarize_seeds
+from goemo_eval.records.schema import Record
 from goemo_eval.report.document import Block
 from goemo_eval.report.seeds import over_seeds_text, several_seeds
-from goemo_eval.report.study import Study
+from goemo_eval.report.study.published import Study
 from goemo_eval.report.text import DASH, escape, model_name, number, spread, table
-from goemo_eval.results.over_seeds import seed_groups, summarize_seeds
-from goemo_eval.results.records import Record
 
 
 def pairs(records: Sequence[Record]) -> list[tuple[Record, Record]]:

@@ -6,8 +6,8 @@ import html
 import re
 from collections.abc import Sequence
 
+from goemo_eval.records.schema import Cell
 from goemo_eval.report.document import Table
-from goemo_eval.results.records import Cell
 
 DASH = "—"
 

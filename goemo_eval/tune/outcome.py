@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from goemo_eval.errors import TuneError
 from goemo_eval.models.recipes import Recipe, recipe_toml
-from goemo_eval.results.store import write_atomic
+from goemo_eval.pipeline.store import write_atomic
 from goemo_eval.tune.space import Space
 
 if TYPE_CHECKING:

@@ -25,13 +25,13 @@ from tqdm import tqdm
 
 from goemo_eval.data.splits import subset
 from goemo_eval.errors import DivergedError, TuneError
-from goemo_eval.evaluate import Workbench
 from goemo_eval.measure.scoring import validation_score
 from goemo_eval.models.encoders import find_weights, get_encoder
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.training import fine_tune
 from goemo_eval.models.validation import Validation
-from goemo_eval.results.store import key_of
+from goemo_eval.pipeline.evaluate import Workbench
+from goemo_eval.pipeline.store import key_of
 from goemo_eval.tune.space import Space
 
 if TYPE_CHECKING:

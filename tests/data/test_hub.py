@@ -95,7 +95,7 @@ def test_incomplete_cache_is_one_clear_line(tmp_path: Path, configs: tuple[str, 
     lay_out_cache(tmp_path, configs=configs)
     result = run_offline(
         tmp_path,
-        "import sys\nfrom goemo_eval.cli import main\n"
+        "import sys\nfrom goemo_eval.cli.app import main\n"
         "sys.exit(main(['train', '--encoder', 'minilm', '--scheme', 'raw', '--data', 'hub', '--store', sys.argv[0]]))",
     )
     assert result.returncode == 2

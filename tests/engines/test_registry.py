@@ -12,7 +12,6 @@ from goemo_eval.data.schemes import get_scheme
 from goemo_eval.data.splits import Split
 from goemo_eval.engines import registry
 from goemo_eval.engines.base import Batch, Model
-from goemo_eval.engines.checkpoint import Checkpoint
 from goemo_eval.engines.registry import (
     ENGINES,
     describe_engine,
@@ -21,6 +20,7 @@ from goemo_eval.engines.registry import (
     missing_engine,
 )
 from goemo_eval.errors import EngineError
+from goemo_eval.models.checkpoint import Checkpoint
 from goemo_eval.models.encoders import Encoder, find_weights, get_encoder
 from goemo_eval.models.writing import write_untrained
 

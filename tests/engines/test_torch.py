@@ -11,11 +11,11 @@ from sklearn.metrics import f1_score
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from goemo_eval.data.splits import Split
-from goemo_eval.engines.checkpoint import Checkpoint
 from goemo_eval.engines.registry import describe_engine, load_classifier
 from goemo_eval.errors import CheckpointError, EngineError, ScoreError
 from goemo_eval.measure.scoring import fit_thresholds, score_logits
 from goemo_eval.measure.thresholds import apply_thresholds, sigmoid
+from goemo_eval.models.checkpoint import Checkpoint
 
 
 def plain_logits(checkpoint: Checkpoint, texts: tuple[str, ...]) -> np.ndarray:

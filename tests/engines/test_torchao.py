@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from goemo_eval.data.splits import Split
-from goemo_eval.engines.checkpoint import Checkpoint
 from goemo_eval.engines.registry import load_classifier
 from goemo_eval.errors import EngineError
+from goemo_eval.models.checkpoint import Checkpoint
 
 KEPT = "bert.encoder.layer.0.output.dense"
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from goemo_eval.data.splits import Split
 from goemo_eval.engines.base import Batch, Classifier
-from goemo_eval.engines.checkpoint import Checkpoint
 from goemo_eval.engines.registry import load_classifier
 from goemo_eval.errors import DataError
 from goemo_eval.measure.latency import (
@@ -19,6 +18,7 @@ from goemo_eval.measure.latency import (
     summarize_times,
     time_split_interleaved,
 )
+from goemo_eval.models.checkpoint import Checkpoint
 
 
 @given(st.lists(st.floats(1e-6, 10), min_size=1, max_size=40))

@@ -110,7 +110,7 @@ def test_cut_lies_midway_and_the_highest_of_equals_wins() -> None:
     assert found.values.tolist() == pytest.approx([0.7])
 
 
-def test_label_without_positives_takes_the_global_cut() -> None:
+def test_label_without_positives_takes_the_global_threshold() -> None:
     probabilities = np.array([[0.9, 0.8], [0.3, 0.1]])
     targets = np.array([[True, False], [False, False]])
     whole = search_thresholds(probabilities, targets, "global", fitted_on="x")

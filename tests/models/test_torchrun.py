@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from goemo_eval.engines.checkpoint import read_checkpoint
+from goemo_eval.models.checkpoint import read_checkpoint
 
 RECIPE = """epochs = 1
 batch_size = 8

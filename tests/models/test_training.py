@@ -9,10 +9,10 @@ from transformers import Trainer, TrainerCallback
 
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.data.splits import Split
-from goemo_eval.engines.checkpoint import Checkpoint, read_checkpoint
 from goemo_eval.engines.registry import load_classifier
 from goemo_eval.errors import CheckpointError
 from goemo_eval.models.batches import training_rows
+from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint
 from goemo_eval.models.encoders import Weights, find_weights, get_encoder, load_tokenizer
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.training import fine_tune

@@ -13,10 +13,10 @@ from transformers import Trainer, TrainerCallback
 
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.data.splits import Split
-from goemo_eval.engines.checkpoint import Checkpoint
 from goemo_eval.engines.registry import load_classifier
 from goemo_eval.errors import CheckpointError, DivergedError
 from goemo_eval.measure.scoring import validation_score
+from goemo_eval.models.checkpoint import Checkpoint
 from goemo_eval.models.encoders import find_weights, get_encoder
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.training import fine_tune

@@ -11,9 +11,9 @@ import pytest
 from goemo_eval.measure.calibration import calibrate, threshold_curves
 from goemo_eval.measure.metrics import score_predictions
 from goemo_eval.measure.thresholds import apply_thresholds, search_thresholds, sigmoid, softmax
+from goemo_eval.records.decisions import pack_decisions
+from goemo_eval.records.schema import Cell, Record, Speedup, SplitScores, ThresholdsEntry
 from goemo_eval.report.render import write_report
-from goemo_eval.results.decisions import pack_decisions
-from goemo_eval.results.records import Cell, Record, Speedup, SplitScores, ThresholdsEntry
 
 LABELS = ("anger", "joy", "love", "neutral")
 TWO_ENGINES = ("torch", "openvino")

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from goemo_eval.report.claims import MEASURES, Claim, claims_section, judge, load_claims
+from goemo_eval.records.schema import Cell, Record
 from goemo_eval.report.document import to_markdown
 from goemo_eval.report.rows import Int8, Row, study_rows
-from goemo_eval.report.study import load_study
-from goemo_eval.results.records import Cell, Record
+from goemo_eval.report.study.claims import MEASURES, Claim, claims_section, judge, load_claims
+from goemo_eval.report.study.published import load_study
 
 
 def on_the_study(claim_id: str) -> tuple[bool | None, str]:

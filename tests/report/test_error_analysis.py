@@ -10,10 +10,10 @@ import pytest
 
 from goemo_eval.errors import RecordError
 from goemo_eval.measure.metrics import LabelScore, score_predictions
+from goemo_eval.records.decisions import unpack_decisions
+from goemo_eval.records.schema import Record
 from goemo_eval.report.document import to_markdown
 from goemo_eval.report.error_analysis import LOW_F1, error_analysis, kind_of, low_labels
-from goemo_eval.results.decisions import unpack_decisions
-from goemo_eval.results.records import Record
 
 
 def label_score(fp: int, fn: int) -> LabelScore:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from PIL import Image
 
+from goemo_eval.records.schema import Cell, Record
 from goemo_eval.report.drawing import encoder_styles, engines_in_order, scheme_colours
 from goemo_eval.report.figures import draw, plots_of
 from goemo_eval.report.intervals import resample
-from goemo_eval.report.study import load_study
-from goemo_eval.results.records import Cell, Record
+from goemo_eval.report.study.published import load_study
 
 Make = Callable[..., Record]
 

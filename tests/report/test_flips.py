@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from goemo_eval.records.flips import flips
+from goemo_eval.records.schema import Cell, PrecisionSearch, Record, Speedup
 from goemo_eval.report.render import write_report
-from goemo_eval.results.flips import flips
-from goemo_eval.results.records import Cell, PrecisionSearch, Record, Speedup
 
 
 @pytest.fixture

@@ -20,13 +20,13 @@ from markdown_it import MarkdownIt
 from pydantic import ValidationError
 
 from goemo_eval.errors import RecordError
+from goemo_eval.records.schema import Record
 from goemo_eval.report.document import Fold, Picture, to_markdown
 from goemo_eval.report.html import to_html
 from goemo_eval.report.intervals import resample
 from goemo_eval.report.page import page
 from goemo_eval.report.render import write_report
-from goemo_eval.report.study import load_study
-from goemo_eval.results.records import Record
+from goemo_eval.report.study.published import load_study
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>[x](javascript:alert(1))|`*_&amp;\n# big </summary></details>"
 

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from goemo_eval.errors import RecordError
+from goemo_eval.records.files import Provenance, dump_records, read_provenance, read_records
+from goemo_eval.records.schema import Cell, Data, Record, SplitData, StrategyScore, ThresholdsEntry
 from goemo_eval.report.render import write_report
-from goemo_eval.report.study import load_study
-from goemo_eval.results.record_files import Provenance, dump_records, read_provenance, read_records
-from goemo_eval.results.records import Cell, Data, Record, SplitData, StrategyScore, ThresholdsEntry
+from goemo_eval.report.study.published import load_study
 
 MakeRecord = Callable[..., Record]
 
@@ -225,7 +225,7 @@ def test_sixty_four_cells_take_seconds(sixty_four: list[Record], tmp_path: Path)
 def test_it_needs_neither_torch_nor_transformers(records: list[Record], tmp_path: Path) -> None:
     write_report(records, tmp_path / "in")
     code = (
-        "import sys; from goemo_eval.results.record_files import read_records; "
+        "import sys; from goemo_eval.records.files import read_records; "
         "from goemo_eval.report.render import write_report; "
         f"write_report(read_records({str(tmp_path / 'in/records.json')!r}), {str(tmp_path / 'out')!r}); "
         "assert not {'torch', 'transformers', 'sklearn'} & sys.modules.keys()"

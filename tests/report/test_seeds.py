@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from goemo_eval.errors import RecordError
+from goemo_eval.records.schema import Record
 from goemo_eval.report import study_figures
 from goemo_eval.report.drawing import new_figure
 from goemo_eval.report.figures import plots_of
@@ -18,8 +19,7 @@ from goemo_eval.report.intervals import resample
 from goemo_eval.report.render import write_report
 from goemo_eval.report.rows import record_rows, reference_cells, reference_names
 from goemo_eval.report.seeds import seed_note
-from goemo_eval.report.study import load_study
-from goemo_eval.results.records import Record
+from goemo_eval.report.study.published import load_study
 
 Make = Callable[..., Record]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goemo_eval.report.study import load_study
+from goemo_eval.report.study.published import load_study
 
 
 def test_the_four_encoders_under_both_schemes() -> None:

@@ -14,7 +14,7 @@ import optuna
 import pytest
 from PIL import Image
 
-from goemo_eval.cli import main
+from goemo_eval.cli.app import main
 from goemo_eval.models.recipes import load_recipe
 
 Command = Callable[..., list[str]]

@@ -1,0 +1,1 @@
+"""The command line: ``goemo-eval``, a module per group of commands."""

@@ -1,0 +1,1 @@
+"""How records are judged: the gate, budgets, baselines, the recommendation."""

@@ -1,0 +1,198 @@
+"""The record: everything known of a cell, as data."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from goemo_eval.frozen import Frozen
+from goemo_eval.measure.calibration import Calibration, ThresholdCurves
+from goemo_eval.measure.environment import Environment
+from goemo_eval.measure.latency import Latency, Seconds
+from goemo_eval.measure.metrics import Count, Scores, Unit
+from goemo_eval.measure.thresholds import Strategy
+from goemo_eval.records.decisions import Decisions
+
+# 1: first version.
+# 2: decisions (truth and predictions of the test split); speedups in place of the one speedup;
+#    calibration and threshold curves; the file's provenance.
+SCHEMA_VERSION = 2
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+
+
+class Cell(Frozen):
+    """One encoder x scheme x engine x precision, at a seed."""
+
+    encoder: Name
+    scheme: Name
+    engine: Name
+    precision: Literal["fp32", "int8"]
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def id(self) -> str:
+        """The words in order, as in ``minilm-raw-torch-int8``; seeds other than 0 are appended."""
+        words = [self.encoder, self.scheme, self.engine, self.precision]
+        return "-".join(words + ([f"s{self.seed}"] if self.seed else []))
+
+    def at(self, precision: Literal["fp32", "int8"]) -> Cell:
+        """Return the same cell at another precision."""
+        return self.model_copy(update={"precision": precision})
+
+
+class SplitData(Frozen):
+    """One split's identity."""
+
+    sha256: str
+    rows: Count
+
+
+class Data(Frozen):
+    """What was trained and scored on."""
+
+    source: str
+    revision: str | None
+    splits: dict[str, SplitData]
+
+
+class WeightsEntry(Frozen):
+    """Which weights were measured."""
+
+    kind: Literal["pretrained", "random", "checkpoint"]
+    """pretrained: fine-tuned here; checkpoint: brought along; random: never trained."""
+    sha256: str
+    base_sha256: str | None
+
+
+class ThresholdsEntry(Frozen):
+    """The thresholds that decided (multilabel schemes)."""
+
+    strategy: Strategy
+    values: tuple[Unit, ...]
+    fitted_on: str | None
+
+
+class SplitScores(Frozen):
+    """Scores by split. The validation split is the one that thresholds were fitted on."""
+
+    validation: Scores
+    test: Scores
+
+
+class StrategyScore(Frozen):
+    """Macro-F1 under one threshold strategy, fitted on validation."""
+
+    strategy: Strategy
+    validation_macro_f1: Unit
+    """On the rows that the thresholds were fitted on: less the test value, the gap."""
+    test_macro_f1: Unit
+    cross_validated_macro_f1: Unit | None = None
+    """On validation rows that the thresholds were not fitted on, where a strategy was chosen."""
+
+
+class Speedup(Frozen):
+    """Forward seconds of whole passes over the test split, two cells taking turns batch by batch."""
+
+    reference: str
+    """Id of the cell that this one is compared with."""
+    reference_s: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    candidate_s: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _passes_in_pairs(self) -> Self:
+        if len(self.reference_s) != len(self.candidate_s):
+            raise ValueError("reference_s and candidate_s must hold one time per pass each")
+        return self
+
+    @property
+    def ratio(self) -> float:
+        """Median over the passes of reference / candidate: above 1, this cell is faster."""
+        return median(r / c for r, c in zip(self.reference_s, self.candidate_s, strict=True))
+
+
+class PrecisionSearch(Frozen):
+    """How INT8 was repaired: what plain INT8 lost, what the search cost and found."""
+
+    budget: Annotated[float, Field(ge=0)]
+    """Validation Macro-F1, with FP32's thresholds, that INT8 might lose before it was repaired."""
+    plain_validation_macro_f1: Unit
+    plain_test_macro_f1: Unit
+    """Of INT8 with every layer quantized, as the tables of others report it."""
+    validation_macro_f1: Unit
+    within_budget: bool
+    int8_share: Unit
+    """Share of the linear layers' weights that stayed INT8."""
+    passes: Annotated[int, Field(ge=1)]
+    """Times that the validation split was scored for it."""
+    seconds: Seconds
+
+
+class BudgetCheck(Frozen):
+    """One budget and what was measured against it."""
+
+    name: str
+    limit: float
+    value: float
+    passed: bool
+
+
+class Record(Frozen):
+    """Everything known of a cell."""
+
+    cell: Cell
+    kind: Literal["multilabel", "multiclass"]
+    labels: tuple[str, ...]
+    dominance: str | None
+    data: Data
+    weights: WeightsEntry
+    recipe: dict[str, str | int | float] | None
+    thresholds: ThresholdsEntry | None = None
+    kept_fp32: tuple[str, ...] = ()
+    scores: SplitScores | None = None
+    scores_refitted: SplitScores | None = None
+    strategies: tuple[StrategyScore, ...] = ()
+    unscored_reason: str | None = None
+    latency: dict[Literal["real", "padded128"], Latency] = Field(default_factory=dict)
+    split_latency_s: Seconds | None = None
+    speedups: tuple[Speedup, ...] = ()
+    """Against the FP32 cell of the same engine, and against torch's (INT8 only)."""
+    parameters: Count
+    size_bytes: Count
+    peak_rss_bytes: Count | None
+    environment: Environment
+    budgets: tuple[BudgetCheck, ...] = ()
+    decisions: Decisions | None = None
+    """Truth and predictions of the test split (scored cells)."""
+    calibration: Calibration | None = None
+    """Of the test split's probabilities (scored cells)."""
+    threshold_curves: ThresholdCurves | None = None
+    """F1 along the threshold on the validation split (scored cells of multilabel schemes)."""
+    precision_search: PrecisionSearch | None = None
+    """Where INT8 lost more than its budget and was repaired; the layers are in `kept_fp32`."""
+
+    @model_validator(mode="after")
+    def _one_entry_per_label(self) -> Self:
+        lengths = {
+            "thresholds.values": self.thresholds and len(self.thresholds.values),
+            "scores.validation.per_label": self.scores and len(self.scores.validation.per_label),
+            "scores.test.per_label": self.scores and len(self.scores.test.per_label),
+            "decisions.labels": self.decisions and self.decisions.labels,
+            "calibration.ece_per_label": self.calibration and len(self.calibration.ece_per_label),
+            "threshold_curves.f1": self.threshold_curves and len(self.threshold_curves.f1),
+        }
+        for name, length in lengths.items():
+            if length not in (None, len(self.labels)):
+                raise ValueError(f"{name} has {length} entries for {len(self.labels)} labels")
+        return self
+
+    def speedup_over(self, reference: Cell) -> Speedup | None:
+        """Return how much faster this cell is than another, where the two were timed in turns."""
+        return next((s for s in self.speedups if s.reference == reference.id), None)
+
+    @property
+    def speedup(self) -> Speedup | None:
+        """Speed of an INT8 cell over its FP32 twin."""
+        return self.speedup_over(self.cell.at("fp32"))

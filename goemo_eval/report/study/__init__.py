@@ -1,0 +1,1 @@
+"""What belongs to the published study alone: its tables, claims and figures beside ours."""

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from goemo_eval.judge.gate import gate
+from goemo_eval.judge.latency_gate import judge_slowdown, judge_speedup
+from goemo_eval.measure.latency import summarize_times
+from goemo_eval.records.schema import Record, Speedup
+
+Make = Callable[..., Record]
+
+
+def timed(record: Record, median_s: float, *, rounds: int = 30, batch_size: int = 32) -> Record:
+    times = median_s * np.random.default_rng(0).normal(1, 0.05, rounds)
+    latency = summarize_times(times.tolist(), batch_size=batch_size, threads=2)
+    return record.model_copy(update={"latency": {"real": latency}})
+
+
+def on(record: Record, **environment: Any) -> Record:
+    changed = record.environment.model_copy(update=environment)
+    return record.model_copy(update={"environment": changed})
+
+
+@pytest.mark.parametrize(
+    ("slower", "status"),
+    [(1.0, "pass"), (1.05, "pass"), (1.104, "inconclusive"), (1.3, "regression")],
+)
+def test_slowdown(make_record: Make, slower: float, status: str) -> None:
+    old, new = timed(make_record(), 0.1), timed(make_record(), 0.1 * slower)
+    verdict = judge_slowdown(old, new, limit=1.1, alpha=0.05)
+    assert verdict.status == status
+    assert verdict.ratio == pytest.approx(slower)
+    assert verdict.low is not None
+    assert verdict.high is not None
+    assert verdict.low < slower < verdict.high
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: on(r, cpu_model="another"), "CPU model differs (a cpu and another)"),
+        (lambda r: on(r, isa_flags=("avx2", "fma")), "ISA flags differs"),
+        (lambda r: on(r, engine_isa="AVX512"), "engine's ISA differs"),
+        (
+            lambda r: on(r, versions={"torch": "2.14.0"}),
+            "torch version differs (2.13.0 and 2.14.0)",
+        ),
+        (lambda r: on(r, threads=4), "threads differs (2 and 4)"),
+        (lambda r: timed(r, 0.1, batch_size=8), "batch size differs (32 and 8)"),
+        (lambda r: r.model_copy(update={"latency": {}}), "the candidate keeps no latencies"),
+    ],
+)
+def test_another_machine(
+    make_record: Make, change: Callable[[Record], Record], message: str
+) -> None:
+    old = timed(make_record(), 0.1)
+    verdict = judge_slowdown(old, change(timed(make_record(), 0.1)), limit=1.1, alpha=0.05)
+    assert verdict.status == "not-comparable"
+    assert message in verdict.reason
+    assert verdict.differing
+
+
+def raced(record: Record, *ratios: float) -> Record:
+    reference = record.cell.at("fp32").id
+    speedup = Speedup(
+        reference=reference, reference_s=tuple(ratios), candidate_s=tuple(1.0 for _ in ratios)
+    )
+    return record.model_copy(update={"speedups": (speedup,)})
+
+
+@pytest.mark.parametrize(
+    ("ratios", "status"),
+    [
+        ((1.8, 1.9, 1.85, 1.8), "pass"),
+        ((1.45, 1.52, 1.40, 1.50), "inconclusive"),
+        ((1.2, 1.21, 1.19, 1.2), "regression"),
+        ((1.2,), "inconclusive"),
+    ],
+)
+def test_speedup(make_record: Make, ratios: tuple[float, ...], status: str) -> None:
+    verdict = judge_speedup(raced(make_record("int8"), *ratios), limit=1.5, alpha=0.05)
+    assert verdict.status == status
+
+
+def test_speedup_interval_is_students(make_record: Make) -> None:
+    from scipy.stats import ttest_1samp
+
+    ratios = (1.8, 1.9, 1.85, 1.7)
+    verdict = judge_speedup(raced(make_record("int8"), *ratios), limit=1.5, alpha=0.05)
+    interval = ttest_1samp(np.log(ratios), 0).confidence_interval(0.9)
+    assert (verdict.low, verdict.high) == pytest.approx(tuple(np.exp(interval)))
+
+
+def test_a_slow_cell_fails_the_gate(make_record: Make) -> None:
+    old, new = timed(make_record("int8"), 0.1), timed(make_record("int8"), 0.2)
+    options: dict[str, Any] = {"n_resamples": 100}
+    assert gate([old], [new], **options).status == "pass"
+    verdict = gate([old], [new], max_slowdown=1.2, **options)
+    assert verdict.status == "regression"
+    assert "slowdown: 2.00x" in verdict.cells[0].reason
+    assert gate([old], [old], min_speedup=1.5, **options).status == "pass"
+    verdict = gate([old], [on(old, threads=1)], max_slowdown=1.2, **options)
+    assert verdict.status == "not-comparable"
+    assert verdict.cells[0].differing == ("threads differs (2 and 1)",)

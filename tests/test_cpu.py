@@ -1,0 +1,67 @@
+"""The instruction sets that are allowed: what is set, and that the engines heed it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from goemo_eval.cpu import ISA_LIMITS, cpu, has_dot_products, isa_limit, limit_isa
+from goemo_eval.engines import cpu as cpu_module
+from goemo_eval.errors import EngineError
+from goemo_eval.models.checkpoint import Checkpoint
+
+
+def test_an_unknown_limit_is_refused() -> None:
+    with pytest.raises(EngineError, match="unknown --isa limit 'avx1': known are avx2, avx512"):
+        limit_isa("avx1", {})
+
+
+def test_a_limit_comes_too_late_once_torch_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", sys)
+    environ: dict[str, str] = {}
+    with pytest.raises(EngineError, match="start again with ATEN_CPU_CAPABILITY=avx2"):
+        limit_isa("avx2", environ)
+    assert environ == {}
+    limit_isa("avx2", dict(ISA_LIMITS["avx2"]))  # it holds already: nothing to do
+
+
+def test_a_limit_forbids_dot_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_module, "cpu", lambda: ("a cpu", ("avx2", "avx512_vnni")))
+    assert has_dot_products()
+    for key, value in ISA_LIMITS["avx512"].items():
+        monkeypatch.setenv(key, value)
+    assert isa_limit() == "avx512"
+    assert not has_dot_products()
+
+
+def test_a_cpu_without_dot_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_module, "cpu", lambda: ("a cpu", ("avx2", "fma")))
+    assert not has_dot_products()
+
+
+SCRIPT = """
+import json, sys
+from goemo_eval.cpu import isa_limit, limit_isa
+limit_isa("avx2")
+from goemo_eval.engines.registry import load_classifier
+runtime = load_classifier(sys.argv[1], precision="int8").runtime
+print(json.dumps([isa_limit(), runtime.isa, runtime.kernels]))
+"""
+
+
+@pytest.mark.skipif("avx2" not in cpu()[1], reason="this CPU has no AVX2")
+def test_torch_heeds_the_limit_and_spares_a_bit(minilm_raw: Checkpoint) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", SCRIPT, minilm_raw.path],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    limit, isa, kernels = json.loads(run.stdout)
+    assert limit == "avx2"
+    assert isa == "AVX2"
+    assert "7-bit activations" in kernels
