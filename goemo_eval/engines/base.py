@@ -1,35 +1,34 @@
-"""The interface of every engine: a classifier that turns texts into logits, batch by batch."""
+"""The interface of every engine: a predictor, which turns texts into logits, batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
-from goemo_eval.errors import EngineError, ScoreError
+from goemo_eval.engines.artifact import ArtifactInfo
+from goemo_eval.errors import ScoreError
+from goemo_eval.progress import progress
 
 BATCH_SIZE = 32
-PRECISIONS = ("fp32", "int8")
+PADDED_LENGTH = 128
+Shape = Literal["scored", "real", "padded128", "single"]
+"""How texts are batched. ``scored``: by length, as the engine is fastest, the one order and padding in
+which cells are scored; ``real``: 32 in the given order, padded to the longest of them;
+``padded128``: those padded to 128 tokens; ``single``: each text alone."""
 _STRETCH = 32  # batches between two updates of a progress bar
 
 
-class Batch(NamedTuple):
-    """Padded token ids of some rows.
+class Batch(Protocol):
+    """Rows that are passed together; what else it holds is between an engine's own functions."""
 
-    Attributes
-    ----------
-    rows : tuple of int, length B
-        Positions of the rows in the sequence that was batched.
-    input_ids, attention_mask : ndarray of int64, shape (B, T)
-    """
-
-    rows: tuple[int, ...]
-    input_ids: npt.NDArray[np.int64]
-    attention_mask: npt.NDArray[np.int64]
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Positions of the rows in the sequence that was batched."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -56,124 +55,90 @@ class Runtime:
     isa: str
 
 
-class Layer(NamedTuple):
-    """A linear layer, which INT8 may quantize or leave.
-
-    Attributes
-    ----------
-    name : str
-        As torch's module is called, whatever the engine: ``bert.encoder.layer.0.output.dense``.
-    weights : int
-        Number of its weights, counted once if the model passes it several times.
-    """
-
-    name: str
-    weights: int
-
-
-class Model(Protocol):
-    """A checkpoint inside an engine, before a precision is chosen: what its classifiers share."""
+class Predictor(Protocol):
+    """What an artifact becomes in memory."""
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
-        """The linear layers, in the order in which the model holds them."""
+    def info(self) -> ArtifactInfo:
+        """The artifact's description: labels, parameters, layers kept in FP32."""
         ...
 
-    def classifier(self, precision: str, *, kept_fp32: Collection[str] = ()) -> Classifier:
-        """Return a classifier at a precision.
+    @property
+    def runtime(self) -> Runtime:
+        """What runs it."""
+        ...
 
-        Parameters
-        ----------
-        precision : {"fp32", "int8"}
-        kept_fp32 : collection of str, default ()
-            Linear layers that stay in FP32 under INT8.
+    def prepare(self, texts: Sequence[str], *, shape: Shape = "scored") -> list[Any]:
+        """Return batches (`Batch`) of the texts.
+
+        Not timed in the scenarios ``real`` and ``padded128``: tokenization is not their matter.
         """
         ...
 
+    def run(self, batches: Sequence[Any]) -> list[npt.NDArray[np.float32]]:
+        """Return each batch's logits, shape (B, K) float32; several batches may run side by side."""
+        ...
 
-@dataclass(frozen=True, eq=False)
-class Classifier:
-    """A fine-tuned encoder, loaded into an engine at a precision.
+
+class TokenBatch(NamedTuple):
+    """Padded token ids of some rows.
 
     Attributes
     ----------
-    labels : tuple of str, length K
-    precision : {"fp32", "int8"}
-    runtime : Runtime
-    forward : callable
-        ``Batch -> ndarray of float32, shape (B, K)``.
-    encode : callable
-        ``sequence of str -> list of ndarray of int64``: each text's token ids, not padded.
-    pad_id : int
-        Id of the padding token.
-    parameters : int
-        Trainable parameters of the FP32 model.
-    size_bytes : int
-        Of the model as this engine would write it to disk.
-    kept_fp32 : tuple of str, default ()
-        Linear layers that INT8 left in FP32.
-    forward_many : callable, optional
-        ``sequence of Batch -> list of ndarray``: many batches at once, faster than one by one.
-    tokens_per_batch : int, optional
-        Padded tokens that a batch of `split_batches` holds at most, in place of 32 texts.
+    rows : tuple of int, length B
+    input_ids, attention_mask : ndarray of int64, shape (B, T)
+    token_type_ids : ndarray of int64, shape (B, T), or None
+        Where the model is given token types.
     """
 
-    labels: tuple[str, ...]
-    precision: str
-    runtime: Runtime
-    forward: Callable[[Batch], npt.NDArray[np.float32]]
-    encode: Callable[[Sequence[str]], list[npt.NDArray[np.int64]]]
-    pad_id: int
-    parameters: int
-    size_bytes: int
-    kept_fp32: tuple[str, ...] = ()
-    forward_many: Callable[[Sequence[Batch]], list[npt.NDArray[np.float32]]] | None = None
-    tokens_per_batch: int | None = None
+    rows: tuple[int, ...]
+    input_ids: npt.NDArray[np.int64]
+    attention_mask: npt.NDArray[np.int64]
+    token_type_ids: npt.NDArray[np.int64] | None = None
 
-    def logits(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Score texts.
+    @property
+    def inputs(self) -> dict[str, npt.NDArray[np.int64]]:
+        """The arrays by the names that models give them."""
+        found = {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
+        if self.token_type_ids is not None:
+            found["token_type_ids"] = self.token_type_ids
+        return found
 
-        Order and padding of the batches are fixed (`split_batches`), since dynamically quantized
-        logits depend on what shares a batch: the same texts always give the same bits.
 
-        Parameters
-        ----------
-        texts : sequence of str, length N
+def logits(predictor: Predictor, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Score texts.
 
-        Returns
-        -------
-        ndarray of float32, shape (N, K)
+    Order and padding of the batches are fixed, since dynamically quantized logits depend on what
+    shares a batch: the same texts always give the same bits.
 
-        Raises
-        ------
-        ScoreError
-            If a logit is not finite.
-        """
-        out = np.empty((len(texts), len(self.labels)), dtype=np.float32)
-        batches = self.split_batches(texts)
-        # disable=None: silent when stderr is no terminal
-        bar = tqdm(total=len(batches), desc=f"scoring {self.precision}", leave=False, disable=None)
-        with bar:
-            for start in range(0, len(batches), _STRETCH):
-                stretch = batches[start : start + _STRETCH]
-                for batch, logits in zip(stretch, self.run(stretch), strict=True):
-                    out[list(batch.rows)] = logits
-                bar.update(len(stretch))
-        check_finite(out)
-        return out
+    Parameters
+    ----------
+    predictor : Predictor
+    texts : sequence of str, length N
 
-    def split_batches(self, texts: Sequence[str]) -> list[Batch]:
-        """Return the batches of a whole split, in the one order and padding that score and time it."""
-        encoded = self.encode(texts)
-        if self.tokens_per_batch is None:
-            return list(batches_by_length(encoded, pad_id=self.pad_id))
-        return list(batches_by_tokens(encoded, pad_id=self.pad_id, tokens=self.tokens_per_batch))
+    Returns
+    -------
+    ndarray of float32, shape (N, K)
 
-    def run(self, batches: Sequence[Batch]) -> list[npt.NDArray[np.float32]]:
-        """Return the logits of each batch, by `forward_many` where the engine has it."""
-        if self.forward_many is not None:
-            return self.forward_many(batches)
-        return [self.forward(batch) for batch in batches]
+    Raises
+    ------
+    TypeError
+        If `texts` is one text, not a sequence of them.
+    ScoreError
+        If a logit is not finite.
+    """
+    if isinstance(texts, str):
+        raise TypeError("texts must be a sequence of str: got one str; pass [text]")
+    out = np.empty((len(texts), len(predictor.info.labels)), dtype=np.float32)
+    batches = predictor.prepare(texts)
+    with progress(desc=f"scoring {predictor.info.variant.precision}", total=len(batches)) as bar:
+        for start in range(0, len(batches), _STRETCH):
+            stretch = batches[start : start + _STRETCH]
+            for batch, found in zip(stretch, predictor.run(stretch), strict=True):
+                out[list(batch.rows)] = found
+            bar.update(len(stretch))
+    check_finite(out)
+    return out
 
 
 def check_finite(logits: npt.NDArray[np.floating[Any]]) -> None:
@@ -190,67 +155,3 @@ def check_finite(logits: npt.NDArray[np.floating[Any]]) -> None:
             f"logits of row {bad[0]} are not finite ({len(bad)} of {len(logits)} rows): the weights "
             "or the quantization are broken; train again or use fp32"
         )
-
-
-def pad_batch(
-    encoded: Sequence[npt.NDArray[np.int64]],
-    rows: Sequence[int],
-    *,
-    pad_id: int,
-    length: int | None = None,
-) -> Batch:
-    """Pad some rows to one length: the longest of them, or `length`."""
-    width = length or max(len(encoded[row]) for row in rows)
-    input_ids = np.full((len(rows), width), pad_id, dtype=np.int64)
-    mask = np.zeros_like(input_ids)
-    for i, row in enumerate(rows):
-        ids = encoded[row][:width]
-        input_ids[i, : len(ids)] = ids
-        mask[i, : len(ids)] = 1
-    return Batch(tuple(rows), input_ids, mask)
-
-
-def batches_by_length(
-    encoded: Sequence[npt.NDArray[np.int64]], *, pad_id: int, batch_size: int = BATCH_SIZE
-) -> Iterator[Batch]:
-    """Yield batches of rows of like length, longest first, each padded to its longest row.
-
-    Sorting spares the padding that mixed lengths would cost; ties keep their order, so the
-    batches are the same every time.
-    """
-    order = sorted(range(len(encoded)), key=lambda row: -len(encoded[row]))
-    for start in range(0, len(order), batch_size):
-        yield pad_batch(encoded, order[start : start + batch_size], pad_id=pad_id)
-
-
-def batches_by_tokens(
-    encoded: Sequence[npt.NDArray[np.int64]], *, pad_id: int, tokens: int
-) -> Iterator[Batch]:
-    """Yield batches of rows of like length, longest first, of at most `tokens` padded tokens.
-
-    Short texts so share a batch in larger number, and every batch is about as much work: two
-    that run side by side end together. A row that is longer than `tokens` has a batch of its own.
-    """
-    order = sorted(range(len(encoded)), key=lambda row: -len(encoded[row]))
-    start = 0
-    while start < len(order):
-        rows = max(1, tokens // len(encoded[order[start]]))
-        yield pad_batch(encoded, order[start : start + rows], pad_id=pad_id)
-        start += rows
-
-
-def check_layers(kept_fp32: Collection[str], layers: Sequence[Layer]) -> None:
-    """Refuse names of layers that the model does not have.
-
-    Raises
-    ------
-    EngineError
-        Naming the first, and a layer that exists.
-    """
-    known = {layer.name for layer in layers}
-    for name in kept_fp32:
-        if name not in known:
-            raise EngineError(
-                f"kept_fp32 names the layer {name!r}, which the model lacks: its linear layers are "
-                f"called like {layers[0].name!r}"
-            )

@@ -10,15 +10,19 @@ from pydantic import Field, model_validator
 from goemo_eval.frozen import Frozen
 from goemo_eval.measure.calibration import Calibration, ThresholdCurves
 from goemo_eval.measure.environment import Environment
-from goemo_eval.measure.latency import Latency, Seconds
+from goemo_eval.measure.machine_load import Load
 from goemo_eval.measure.metrics import Count, Scores, Unit
+from goemo_eval.measure.scenarios import Latency, Scenario, Seconds, Throughput
 from goemo_eval.measure.thresholds import Strategy
 from goemo_eval.records.decisions import Decisions
 
 # 1: first version.
 # 2: decisions (truth and predictions of the test split); speedups in place of the one speedup;
 #    calibration and threshold curves; the file's provenance.
-SCHEMA_VERSION = 2
+# 3: the data set's name; latencies by scenario, with p95, the batches' identity and the load beside them;
+#    throughput; memory and start of a process of the cell's own in place of the run's peak; length
+#    limit and cut texts; the artifact; smoothing; what training computed in; served agreement.
+SCHEMA_VERSION = 3
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
@@ -53,6 +57,8 @@ class SplitData(Frozen):
 class Data(Frozen):
     """What was trained and scored on."""
 
+    name: str
+    """Of the data set, such as ``goemotions``."""
     source: str
     revision: str | None
     splits: dict[str, SplitData]
@@ -100,6 +106,7 @@ class Speedup(Frozen):
     """Id of the cell that this one is compared with."""
     reference_s: Annotated[tuple[Seconds, ...], Field(min_length=1)]
     candidate_s: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    load: Load
 
     @model_validator(mode="after")
     def _passes_in_pairs(self) -> Self:
@@ -121,6 +128,8 @@ class PrecisionSearch(Frozen):
     plain_validation_macro_f1: Unit
     plain_test_macro_f1: Unit
     """Of INT8 with every layer quantized, as the tables of others report it."""
+    smoothed_validation_macro_f1: Unit | None = None
+    """Of that after smoothing; None in engines that smooth by themselves, and before schema 3."""
     validation_macro_f1: Unit
     within_budget: bool
     int8_share: Unit
@@ -128,6 +137,49 @@ class PrecisionSearch(Frozen):
     passes: Annotated[int, Field(ge=1)]
     """Times that the validation split was scored for it."""
     seconds: Seconds
+
+
+class Memory(Frozen):
+    """Of a process that holds the cell's artifact and nothing else."""
+
+    peak_rss_bytes: Count
+    """Peak resident memory while it scored."""
+    start_s: Seconds
+    """From the start of the process to its first answer."""
+    texts: Count
+    """Texts that it scored."""
+
+
+class ArtifactEntry(Frozen):
+    """The files that everything here was measured on."""
+
+    key: str
+    """Where the store keeps it."""
+    sha256: str
+    """Of its description, which lists the sha256 of every file."""
+
+
+class Length(Frozen):
+    """How far texts are read."""
+
+    max_length: Annotated[int, Field(ge=1)]
+    """Tokens to which texts are cut."""
+    cut_share: Unit
+    """Share of the test texts that are longer, and were cut."""
+
+
+class ServedAgreement(Frozen):
+    """An INT8 cell's test decisions when texts come one at a time, beside the scored batches."""
+
+    agreement: Unit
+    """Share of the decisions, over texts and labels, that are the same."""
+    macro_f1: Unit
+    """Test Macro-F1 of the texts scored one at a time."""
+    change: float
+    """`macro_f1` minus the record's own test Macro-F1."""
+    low: float
+    high: float
+    """95 % interval of the change."""
 
 
 class BudgetCheck(Frozen):
@@ -151,17 +203,26 @@ class Record(Frozen):
     recipe: dict[str, str | int | float] | None
     thresholds: ThresholdsEntry | None = None
     kept_fp32: tuple[str, ...] = ()
+    smoothed: bool = False
+    """Whether outliers were spread by exact rescaling before INT8."""
+    compute: Literal["fp32", "bf16"] | None = None
+    """What the weights were fine-tuned in; None where that is not known."""
+    length: Length | None = None
+    """None where the model reads texts whole, and in records of schema 2."""
+    artifact: ArtifactEntry | None = None
     scores: SplitScores | None = None
     scores_refitted: SplitScores | None = None
     strategies: tuple[StrategyScore, ...] = ()
     unscored_reason: str | None = None
-    latency: dict[Literal["real", "padded128"], Latency] = Field(default_factory=dict)
+    latency: dict[Scenario, Latency] = Field(default_factory=dict)
     split_latency_s: Seconds | None = None
+    """Forward seconds of the test split, the median pass."""
+    offline: Throughput | None = None
     speedups: tuple[Speedup, ...] = ()
     """Against the FP32 cell of the same engine, and against torch's (INT8 only)."""
     parameters: Count
     size_bytes: Count
-    peak_rss_bytes: Count | None
+    memory: Memory | None = None
     environment: Environment
     budgets: tuple[BudgetCheck, ...] = ()
     decisions: Decisions | None = None
@@ -172,6 +233,8 @@ class Record(Frozen):
     """F1 along the threshold on the validation split (scored cells of multilabel schemes)."""
     precision_search: PrecisionSearch | None = None
     """Where INT8 lost more than its budget and was repaired; the layers are in `kept_fp32`."""
+    served: ServedAgreement | None = None
+    """Of INT8 cells that were scored one text at a time as well."""
 
     @model_validator(mode="after")
     def _one_entry_per_label(self) -> Self:

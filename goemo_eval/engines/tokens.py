@@ -1,0 +1,179 @@
+"""Texts as token ids, by the `tokenizers` package alone, and batches of them.
+
+An artifact holds ``tokenizer.json`` and, in its description, how texts are cut and padded. That
+is all that a server needs: neither torch nor transformers is imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from goemo_eval.engines.artifact import TokensInfo
+from goemo_eval.engines.base import BATCH_SIZE, PADDED_LENGTH, Shape, TokenBatch
+from goemo_eval.errors import DataError, EngineError
+
+FILE = "tokenizer.json"
+_STRETCH = 8192  # texts tokenized at once: what the Rust side returns is large
+
+Ids = npt.NDArray[np.int64]
+
+
+class Encoded(NamedTuple):
+    """One text's token ids and, where the model is given them, token types; each of shape (T,)."""
+
+    ids: Ids
+    types: Ids | None
+
+
+class Tokens:
+    """A tokenizer as an artifact holds it.
+
+    Parameters
+    ----------
+    directory : Path
+        With ``tokenizer.json``.
+    info : TokensInfo
+
+    Raises
+    ------
+    EngineError
+        If the file is missing or broken.
+    """
+
+    def __init__(self, directory: Path, info: TokensInfo) -> None:
+        from tokenizers import Tokenizer
+
+        self.info = info
+        try:
+            self._tokenizer: Any = Tokenizer.from_file(str(directory / FILE))
+        except Exception as error:  # the Rust side raises plain Exception
+            raise EngineError(f"{directory / FILE}: not a tokenizer ({error})") from None
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(info.max_length)
+
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """Tokenize texts: each cut to the length limit, not padded.
+
+        Raises
+        ------
+        DataError
+            If a text cannot be written as UTF-8 (a lone surrogate); its row is named.
+        """
+        found: list[Encoded] = []
+        for start in range(0, len(texts), _STRETCH):
+            stretch = list(texts[start : start + _STRETCH])
+            try:
+                encodings = self._tokenizer.encode_batch_fast(stretch)
+            except (TypeError, UnicodeEncodeError):
+                raise DataError(_unwritable(stretch, start)) from None
+            found += map(self._encoded, encodings)
+        return found
+
+    def _encoded(self, encoding: Any) -> Encoded:
+        ids = np.array(encoding.ids, dtype=np.int64)
+        if self.info.folded:
+            ids %= self.info.vocabulary
+        types = np.array(encoding.type_ids, dtype=np.int64) if self.info.type_ids else None
+        return Encoded(ids, types)
+
+    def batches(
+        self, texts: Sequence[str], *, shape: Shape, tokens: int | None = None
+    ) -> list[TokenBatch]:
+        """Return batches of texts in one of the shapes.
+
+        Parameters
+        ----------
+        texts : sequence of str
+        shape : {"scored", "real", "padded128", "single"}
+            See `goemo_eval.engines.base.Shape`; ``padded128`` is cut to the length limit.
+        tokens : int, optional
+            ``scored`` batches hold at most so many padded tokens, in place of 32 texts.
+        """
+        encoded = self.encode(texts)
+        if shape == "scored":
+            groups = by_length(encoded) if tokens is None else by_tokens(encoded, tokens)
+            return [self.pad(encoded, rows) for rows in groups]
+        size = 1 if shape == "single" else BATCH_SIZE
+        length = min(PADDED_LENGTH, self.info.max_length) if shape == "padded128" else None
+        return [
+            self.pad(encoded, range(start, min(start + size, len(encoded))), length=length)
+            for start in range(0, len(encoded), size)
+        ]
+
+    def pad(
+        self, encoded: Sequence[Encoded], rows: Sequence[int], *, length: int | None = None
+    ) -> TokenBatch:
+        """Pad some rows to one length: the longest of them, or `length`; longer ones are cut to it."""
+        width = length or max([1, *(len(encoded[row].ids) for row in rows)])
+        info = self.info
+        ids = np.full((len(rows), width), info.pad_id, dtype=np.int64)
+        mask = np.zeros_like(ids)
+        types = np.full_like(ids, info.pad_type_id) if info.type_ids else None
+        for i, row in enumerate(rows):
+            count = min(len(encoded[row].ids), width)
+            where = slice(width - count, width) if info.padding_side == "left" else slice(count)
+            ids[i, where] = encoded[row].ids[:count]
+            mask[i, where] = 1
+            if types is not None:
+                own = encoded[row].types
+                assert own is not None
+                types[i, where] = own[:count]
+        return TokenBatch(tuple(rows), ids, mask, types)
+
+
+def by_length(encoded: Sequence[Encoded], *, batch_size: int = BATCH_SIZE) -> list[list[int]]:
+    """Return rows of like length in batches, longest first.
+
+    Sorting spares the padding that mixed lengths would cost; ties keep their order, so the
+    batches are the same every time.
+    """
+    order = _longest_first(encoded)
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def by_tokens(encoded: Sequence[Encoded], tokens: int) -> list[list[int]]:
+    """Return rows of like length in batches of at most `tokens` padded tokens, longest first.
+
+    Short texts so share a batch in larger number, and every batch is about as much work: two
+    that run side by side end together. A row that is longer than `tokens` has a batch of its own.
+    """
+    order = _longest_first(encoded)
+    groups, start = [], 0
+    while start < len(order):
+        size = max(1, tokens // max(1, len(encoded[order[start]].ids)))
+        groups.append(order[start : start + size])
+        start += size
+    return groups
+
+
+def _longest_first(encoded: Sequence[Encoded]) -> list[int]:
+    return sorted(range(len(encoded)), key=lambda row: -len(encoded[row].ids))
+
+
+def cut_share(tokens: Tokens, texts: Sequence[str]) -> float:
+    """Return the share of texts that are longer than the limit, and so are cut; in [0, 1]."""
+    whole = tokens._tokenizer
+    whole.no_truncation()
+    try:
+        counts = [len(e.ids) for e in whole.encode_batch_fast(list(texts))]
+    finally:
+        whole.enable_truncation(tokens.info.max_length)
+    return sum(count > tokens.info.max_length for count in counts) / max(1, len(counts))
+
+
+def _unwritable(texts: Iterable[str], start: int) -> str:
+    for row, text in enumerate(texts, start=start):
+        if not isinstance(text, str):
+            return f"text {row} is {type(text).__name__}: expected str"
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            return (
+                f"text {row} cannot be written as UTF-8 ({error.reason} at character {error.start})"
+            )
+    return "a text cannot be tokenized"
