@@ -43,6 +43,10 @@ class RecordError(GoemoError):
     """A record, benchmark file or budget is missing, malformed, or not comparable."""
 
 
+class StoreError(GoemoError):
+    """The store cannot be used or written to."""
+
+
 class TuneError(GoemoError):
     """A search space, a study or its storage cannot be used."""
 

@@ -1,0 +1,162 @@
+"""Keys: everything that decides the result of a step, and the hash of it that the result lies under.
+
+A key is written beside its result as ``key.json``, so that a person can read what made it. Two
+results with one key have the same bits; what could make them differ belongs into the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, ClassVar, Literal
+
+from goemo_eval.cpu import cpu, isa_limit
+from goemo_eval.engines.artifact import Variant
+from goemo_eval.frozen import Frozen
+
+
+class Key(Frozen):
+    """What decides one step's result."""
+
+    kind: ClassVar[str]
+    """The store's directory for results of this step."""
+
+    @property
+    def label(self) -> str:
+        """A few words for people, at the head of the directory's name."""
+        raise NotImplementedError
+
+    @property
+    def digest(self) -> str:
+        """The hash that the result lies under."""
+        return digest_of(self.kind, self.model_dump(mode="json"))
+
+    @property
+    def name(self) -> str:
+        """The directory's name."""
+        return f"{self.label}-{self.digest}"
+
+
+class FitKey(Key):
+    """A checkpoint: fine-tuned, or a stand-in of an architecture with random weights."""
+
+    kind: ClassVar[str] = "checkpoints"
+    encoder: str
+    trained: bool
+    """False of a stand-in, which depends on no data."""
+    scheme: dict[str, Any]
+    """`Scheme.facts`."""
+    seed: int
+    weights_sha256: str | None
+    """Of the pretrained weights, their config and tokenizer."""
+    max_length: int
+    recipe: dict[str, Any] | None = None
+    compute: str | None = None
+    train_sha256: str | None = None
+    validation_sha256: str | None = None
+    """Where validation chose an epoch or a bias."""
+    threads: int | None = None
+    versions: dict[str, str]
+    isa_limit: str | None
+
+    @property
+    def label(self) -> str:
+        """Encoder and scheme."""
+        return f"{self.encoder}-{self.scheme['name']}"
+
+
+class ConvertKey(Key):
+    """An artifact."""
+
+    kind: ClassVar[str] = "artifacts"
+    cell: str
+    """For people: nothing else of the cell decides."""
+    checkpoint_sha256: str
+    max_length: int
+    variant: Variant
+    calibration_sha256: str | None
+    """Of the training texts on which INT8 ranges are fitted, where the engine fits them."""
+    versions: dict[str, str]
+    dot_products: bool
+    """Whether INT8 may use 8 bits without saturating."""
+    isa_limit: str | None
+
+    @property
+    def label(self) -> str:
+        """The cell."""
+        return self.cell
+
+
+class PredictKey(Key):
+    """An artifact's logits on texts, and memory and start of the process that computed them."""
+
+    kind: ClassVar[str] = "logits"
+    cell: str
+    artifact_sha256: str
+    texts_sha256: dict[str, str]
+    """Split -> hash of its texts in their order."""
+    one_at_a_time: bool
+    """Whether the test texts were scored one by one as well."""
+    threads: int
+    versions: dict[str, str]
+    isa_flags: tuple[str, ...]
+    isa_limit: str | None
+
+    @property
+    def label(self) -> str:
+        """The cell."""
+        return self.cell
+
+
+class RepairKey(Key):
+    """Which layers an INT8 cell keeps in FP32, and whether it is smoothed."""
+
+    kind: ClassVar[str] = "repairs"
+    cell: str
+    plain: ConvertKey
+    """Of the artifact that lost too much."""
+    validation_sha256: str
+    """Of the texts and targets that the search scores."""
+    thresholds_sha256: str | None
+    """Of the thresholds that it decides with."""
+    least: float
+    """Validation Macro-F1 that it must reach."""
+    threads: int
+    isa_flags: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """The cell."""
+        return self.cell
+
+
+class DecideKey(Key):
+    """What a cell's logits amount to: thresholds, decisions, scores."""
+
+    kind: ClassVar[str] = "scores"
+    cell: str
+    logits_sha256: str
+    targets_sha256: str
+    strategy: str
+    reference_sha256: str | None
+    """Of the FP32 cell's scores, whose thresholds decide."""
+    versions: dict[str, str]
+
+    @property
+    def label(self) -> str:
+        """The cell."""
+        return self.cell
+
+
+def digest_of(*facts: Any) -> str:
+    """Return a short hash of facts, which must be JSON values."""
+    text = json.dumps(facts, sort_keys=True, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def machine() -> dict[str, Any]:
+    """Return what of this machine decides the bits of a forward pass, as fields of a key."""
+    return {"isa_flags": cpu()[1], "isa_limit": isa_limit()}
+
+
+Step = Literal["checkpoints", "artifacts", "logits", "repairs", "scores"]
