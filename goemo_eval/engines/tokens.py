@@ -7,18 +7,30 @@ is all that a server needs: neither torch nor transformers is imported here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from inspect import signature
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from goemo_eval.engines.artifact import TokensInfo
 from goemo_eval.engines.base import BATCH_SIZE, PADDED_LENGTH, Shape, TokenBatch
-from goemo_eval.errors import DataError, EngineError
+from goemo_eval.errors import CheckpointError, DataError, EngineError
+
+if TYPE_CHECKING:
+    from goemo_eval.models.pretrained import Pretrained
 
 FILE = "tokenizer.json"
 _STRETCH = 8192  # texts tokenized at once: what the Rust side returns is large
+_PROBES = (
+    "",
+    "The committee that met yesterday could not agree, and nobody was surprised.",
+    "Don't SHOUT!  http://a.example/?q=1&r=2 :) \U0001f600 cafe\u0301 \u00e9\u00df",
+    "[CLS] [SEP] [MASK] [PAD] [UNK] <s> </s> <mask> <pad> <unk> <|endoftext|> <cls> <sep>",
+    "\x00a\tb\r\nc\u200b\u00ad \u4f60\u597d \u0645\u0631\u062d\u0628\u0627 \u0928\u092e\u0938\u094d\u0924\u0947",
+)
+"""What every saved tokenizer is compared on, beside one text that is cut."""
 
 Ids = npt.NDArray[np.int64]
 
@@ -53,8 +65,12 @@ class Tokens:
             self._tokenizer: Any = Tokenizer.from_file(str(directory / FILE))
         except Exception as error:  # the Rust side raises plain Exception
             raise EngineError(f"{directory / FILE}: not a tokenizer ({error})") from None
+        self._direction = (self._tokenizer.truncation or {}).get("direction", "right")
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(info.max_length)
+        self._cut()
+
+    def _cut(self) -> None:
+        self._tokenizer.enable_truncation(self.info.max_length, direction=self._direction)
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Tokenize texts: each cut to the length limit, not padded.
@@ -162,11 +178,84 @@ def cut_share(tokens: Tokens, texts: Sequence[str]) -> float:
     try:
         counts = [len(e.ids) for e in whole.encode_batch_fast(list(texts))]
     finally:
-        whole.enable_truncation(tokens.info.max_length)
+        tokens._cut()
     return sum(count > tokens.info.max_length for count in counts) / max(1, len(counts))
 
 
-def _unwritable(texts: Iterable[str], start: int) -> str:
+def save_tokens(pretrained: Pretrained, out: Path) -> TokensInfo:
+    """Write ``tokenizer.json`` for an artifact, and verify that it gives the checkpoint's own ids.
+
+    Parameters
+    ----------
+    pretrained : Pretrained
+    out : Path
+        Directory.
+
+    Returns
+    -------
+    TokensInfo
+        Token types are asked for where the model takes them and the tokenizer's are not all zero.
+
+    Raises
+    ------
+    CheckpointError
+        If the tokenizer has no fast form, or its file would give other ids than itself.
+    """
+    from tokenizers import Tokenizer
+
+    checkpoint, tokenizer = pretrained.checkpoint, pretrained.tokenizer
+    if not getattr(tokenizer, "is_fast", False):
+        raise CheckpointError(
+            f"{checkpoint.path}: {type(tokenizer).__name__} has no fast form, and artifacts hold a "
+            f"{FILE}: convert the tokenizer, and save that file into the checkpoint"
+        )
+    info = TokensInfo(
+        max_length=checkpoint.max_length,
+        vocabulary=pretrained.vocab_size,
+        pad_id=pretrained.pad_id,
+        pad_type_id=tokenizer.pad_token_type_id,
+        padding_side=tokenizer.padding_side,
+        type_ids=_needs_types(pretrained),
+        folded=checkpoint.weights == "random" and len(tokenizer) > pretrained.vocab_size,
+    )
+    # A copy: transformers keeps its own cutting and padding in the one that it holds.
+    saved = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    saved.no_padding()
+    saved.enable_truncation(info.max_length, direction=tokenizer.truncation_side)
+    (out / FILE).write_text(saved.to_str(), encoding="utf-8")
+    _check_saved(pretrained, Tokens(out, info))
+    return info
+
+
+def _needs_types(pretrained: Pretrained) -> bool:
+    """Say whether a model is given token types: where they would not be zero by default."""
+    tokenizer = pretrained.tokenizer
+    if "token_type_ids" not in tokenizer.model_input_names:
+        return False
+    if "token_type_ids" not in signature(pretrained.module.forward).parameters:
+        return False
+    types = tokenizer(list(_PROBES))["token_type_ids"]
+    return bool(tokenizer.pad_token_type_id) or any(any(row) for row in types)
+
+
+def _check_saved(pretrained: Pretrained, tokens: Tokens) -> None:
+    info, path = tokens.info, pretrained.checkpoint.path
+    texts = [*_PROBES, " ".join(_PROBES * info.max_length)[: 32 * info.max_length]]
+    expected = pretrained.tokenizer(texts, truncation=True, max_length=info.max_length)
+    for row, found in enumerate(tokens.encode(texts)):
+        own = np.array(expected["input_ids"][row], dtype=np.int64)
+        ids = own % info.vocabulary if info.folded else own
+        same = np.array_equal(found.ids, ids) and (
+            found.types is None or np.array_equal(found.types, expected["token_type_ids"][row])
+        )
+        if not same:
+            raise CheckpointError(
+                f"{path}: {FILE} gives other token ids than {type(pretrained.tokenizer).__name__} "
+                f"for {texts[row][:60]!r}: save the tokenizer with settings that {FILE} can hold"
+            )
+
+
+def _unwritable(texts: Iterable[object], start: int) -> str:
     for row, text in enumerate(texts, start=start):
         if not isinstance(text, str):
             return f"text {row} is {type(text).__name__}: expected str"
