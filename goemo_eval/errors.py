@@ -43,6 +43,10 @@ class RecordError(GoemoError):
     """A record, benchmark file or budget is missing, malformed, or not comparable."""
 
 
+class CellError(Exception):
+    """A cell's own process failed: no mistake of the caller's, and other cells can go on."""
+
+
 class StoreError(GoemoError):
     """The store cannot be used or written to."""
 

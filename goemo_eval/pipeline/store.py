@@ -229,8 +229,7 @@ class Store:
                 _write_json(self.root / _SCHEMA, {"schema_version": SCHEMA_VERSION})
             _remove_dead(work)
             directory = work / f"{os.getpid()}-{secrets.token_hex(4)}"
-            lock = (work / f"{directory.name}.lock").open("w", encoding="utf-8")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock = _locked(work / f"{directory.name}.lock")
             directory.mkdir()
             self._run = (directory, lock)
         return self._run[0]
@@ -238,19 +237,12 @@ class Store:
     @contextmanager
     def _lock(self, name: str) -> Iterator[None]:
         """Hold the lock of a key; it is released with the process, however that ends."""
-        path = self.root / "work" / f"key-{name}.lock"
         self._work()
-        while True:
-            with path.open("w", encoding="utf-8") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                # The one who held it before may have removed the file that was waited for.
-                with suppress(FileNotFoundError):
-                    if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
-                        try:
-                            yield
-                        finally:
-                            path.unlink(missing_ok=True)
-                        return
+        with _locked(self.root / "work" / f"key-{name}.lock") as file:
+            try:
+                yield
+            finally:
+                Path(file.name).unlink(missing_ok=True)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -289,6 +281,18 @@ def _check_schema(root: Path) -> None:
             f"store {root}: schema_version {version!r}: this goemo_eval reads {SCHEMA_VERSION}: pass "
             "another --store, or delete this one"
         )
+
+
+def _locked(path: Path) -> IO[str]:
+    """Return a lock file, held; wait for whoever holds it."""
+    while True:
+        file = path.open("w", encoding="utf-8")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        # The one who held it before may have removed the file that was waited for.
+        with suppress(FileNotFoundError):
+            if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+                return file
+        file.close()
 
 
 def _remove_dead(work: Path) -> None:

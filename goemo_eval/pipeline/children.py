@@ -1,0 +1,141 @@
+"""Work in processes of its own: what crashes there fails one cell, and what it holds goes with it.
+
+Two kinds. `in_new_process` starts an interpreter that imports what the function needs and no
+more: its memory and its start are those of the work. `in_fork` asks a server, which has torch and
+transformers loaded, for a copy of itself: that takes milliseconds where importing them takes
+seconds. Both kinds end when this process does.
+
+Functions and arguments travel as pickles between processes of one run, over pipes that nobody
+else can write to.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from goemo_eval.errors import CellError
+
+_NAMES = {signal.SIGKILL: "killed, perhaps for want of memory (signal 9)"}
+_FORKED_WITH = (
+    "torch",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.tokenization_auto",
+    "goemo_eval.pipeline.work",
+)
+
+
+def in_new_process(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call a module's function in a new interpreter and return what it returns.
+
+    The function is given ``began`` as well, the time of `time.monotonic` at which the process was started.
+
+    Raises
+    ------
+    CellError
+        If the process was killed or crashed.
+    BaseException
+        What the function raises.
+    """
+    process = _Process([])
+    try:
+        kwargs["began"] = process.began
+        process.send((function, args, kwargs))
+        return process.receive(function.__name__)
+    finally:
+        process.close()
+
+
+def in_fork(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call a module's function in a fork of a server with torch loaded; see `in_new_process`."""
+    global _server  # noqa: PLW0603 - one server per process, started at need
+    if _server is None or not _server.is_alive:
+        _server = _Process(list(_FORKED_WITH))
+        atexit.register(_server.close)
+    try:
+        _server.send((function, args, kwargs))
+        return _server.receive(function.__name__)
+    except BaseException:
+        # An interrupted conversation cannot be taken up again.
+        _server.close()
+        raise
+
+
+_server: _Process | None = None
+
+
+class _Process:
+    """A child interpreter and the pipes to it."""
+
+    def __init__(self, preload: list[str]) -> None:
+        self.began = time.monotonic()
+        ours, theirs = os.pipe()
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", "goemo_eval.pipeline.child", str(theirs), *preload],
+            stdin=subprocess.PIPE,
+            stdout=sys.stderr.fileno() if _has_fileno(sys.stderr) else subprocess.DEVNULL,
+            pass_fds=[theirs],
+        )
+        os.close(theirs)
+        self._answers = os.fdopen(ours, "rb")
+
+    @property
+    def is_alive(self) -> bool:
+        return self._popen.poll() is None
+
+    def send(self, call: Any) -> None:
+        assert self._popen.stdin is not None
+        try:
+            pickle.dump(call, self._popen.stdin)
+            self._popen.stdin.flush()
+        except BrokenPipeError:
+            pass  # it is gone: `receive` says how
+
+    def receive(self, what: str) -> Any:
+        try:
+            ended, value = pickle.load(self._answers)  # noqa: S301 - our own child's, over a pipe
+        except (EOFError, pickle.UnpicklingError):
+            raise CellError(f"{what}: the process {_ending(self._popen.wait())}") from None
+        if ended == "died":
+            raise CellError(f"{what}: the process {_ending(value)}")
+        if ended == "raised":
+            raise value
+        return value
+
+    def close(self) -> None:
+        assert self._popen.stdin is not None
+        try:
+            self._popen.stdin.close()  # its sign to end
+        except BrokenPipeError:
+            pass
+        self._answers.close()
+        try:
+            self._popen.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+
+
+def _ending(code: int) -> str:
+    """Say how a process ended, from its return code as subprocess gives it."""
+    if code < 0:
+        number = -code
+        return "was " + _NAMES.get(
+            number, f"ended by signal {number} ({signal.Signals(number).name})"
+        )
+    return f"ended with exit code {code} before it answered"
+
+
+def _has_fileno(stream: Any) -> bool:
+    try:
+        stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        return False
+    return True
