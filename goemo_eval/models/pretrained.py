@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from goemo_eval.engines.base import Batch, Classifier, Layer, Runtime
 from goemo_eval.errors import CheckpointError
 from goemo_eval.models.checkpoint import Checkpoint
 from goemo_eval.models.pooling import restore_pooling
 from goemo_eval.models.quiet import quiet_transformers
+
+
+class Layer(NamedTuple):
+    """A linear layer by the name of its torch module, and its number of weights."""
+
+    name: str
+    weights: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,38 +54,6 @@ class Pretrained:
     def pad_id(self) -> int:
         """Id of the padding token."""
         return int(self.tokenizer.pad_token_id or 0)
-
-    def encode(self, texts: Sequence[str]) -> list[npt.NDArray[np.int64]]:
-        """Tokenize texts: one array of token ids each, cut to the checkpoint's length, not padded.
-
-        Ids are folded below the vocabulary: a no-op but for the stand-in tokenizer of random weights.
-        """
-        encoded = self.tokenizer(
-            list(texts), truncation=True, max_length=self.checkpoint.max_length
-        )
-        return [np.asarray(ids, dtype=np.int64) % self.vocab_size for ids in encoded["input_ids"]]
-
-    def classifier(
-        self,
-        forward: Callable[[Batch], npt.NDArray[np.float32]],
-        *,
-        precision: str,
-        runtime: Runtime,
-        size_bytes: int,
-        **options: Any,
-    ) -> Classifier:
-        """Return a classifier of this checkpoint around an engine's forward pass."""
-        return Classifier(
-            labels=self.checkpoint.labels,
-            precision=precision,
-            runtime=runtime,
-            forward=forward,
-            encode=self.encode,
-            pad_id=self.pad_id,
-            parameters=sum(p.numel() for p in self.module.parameters() if p.requires_grad),
-            size_bytes=size_bytes,
-            **options,
-        )
 
     def logits_only(self) -> Any:
         """Return a module of two positional inputs and one output, as exporters want it."""
