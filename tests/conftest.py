@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from goemo_eval.data.schemes import get_scheme
 from goemo_eval.data.sources import load_split
 from goemo_eval.data.splits import Split, make_split
 from goemo_eval.measure.environment import Environment
-from goemo_eval.measure.latency import summarize_times
+from goemo_eval.measure.machine_load import Load
 from goemo_eval.measure.metrics import score_predictions
+from goemo_eval.measure.scenarios import Latency, percentiles
 from goemo_eval.models.checkpoint import Checkpoint
 from goemo_eval.models.encoders import Encoder, Weights, find_weights, get_encoder, load_tokenizer
 from goemo_eval.models.recipes import Recipe, load_recipe
@@ -158,6 +159,26 @@ def replace_fields() -> Callable[..., Checkpoint]:
 
 
 LABELS = ("joy", "anger", "neutral")
+QUIET = Load(load_start=0.1, load_end=0.2, taken_by_others=0.01, spread=0.02)
+
+
+def latency_of(times_s: Sequence[float], *, load: Load = QUIET, **fields: Any) -> Latency:
+    """Times of one batch each, of 32 texts."""
+    base: dict[str, Any] = {
+        "batch_size": 32,
+        "threads": 2,
+        "texts_sha256": "c" * 64,
+        "batches": len(times_s),
+        "times_s": tuple(times_s),
+        "load": load,
+        **percentiles(times_s),
+    }
+    return Latency(**base | fields)
+
+
+@pytest.fixture(scope="session")
+def make_latency() -> Callable[..., Latency]:
+    return latency_of
 
 
 @pytest.fixture(scope="session")
@@ -178,6 +199,7 @@ def make_record() -> Callable[..., Record]:
             "labels": LABELS,
             "dominance": "frequent",
             "data": Data(
+                name="sample",
                 source="sample",
                 revision=None,
                 splits={
@@ -188,13 +210,14 @@ def make_record() -> Callable[..., Record]:
             "recipe": {"name": "study", "epochs": 3, "learning_rate": 5e-5},
             "scores": SplitScores(validation=scores, test=scores) if scored else None,
             "unscored_reason": None if scored else "no pretrained weights",
-            "latency": {"real": summarize_times([0.1, 0.2, 0.3], batch_size=32, threads=2)},
+            "latency": {"real": latency_of([0.1, 0.2, 0.3])},
             "split_latency_s": 2.0,
             "speedups": (
                 Speedup(
                     reference=cell.at("fp32").id,
                     reference_s=(4.0, 4.4, 3.6),
                     candidate_s=(2.0, 2.0, 2.0),
+                    load=QUIET,
                 ),
             )
             if precision == "int8"
@@ -202,7 +225,6 @@ def make_record() -> Callable[..., Record]:
             "decisions": pack_decisions(truth, guess, len(LABELS)) if scored else None,
             "parameters": 10,
             "size_bytes": 40,
-            "peak_rss_bytes": None,
             "environment": Environment(
                 versions={"torch": "2.13.0"},
                 python="CPython 3.11.7",
