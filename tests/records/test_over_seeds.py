@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from goemo_eval.errors import RecordError
-from goemo_eval.records.over_seeds import one_seed, over_seeds, summarize_seeds
+from goemo_eval.records.over_seeds import over_seeds, summarize
 from goemo_eval.records.schema import Cell, Record
 
 
@@ -35,38 +35,18 @@ def test_it_covers_the_mean_of_all_seeds_as_often_as_it_says() -> None:
     assert 0.93 < covered / 2000 < 0.97
 
 
-def test_cells_are_grouped_by_all_but_the_seed(make_record: Callable[..., Record]) -> None:
-    records = [
-        make_record(cell=cell(2), wrong=0.3),
-        make_record(cell=cell(1), wrong=0.2),
-        make_record(cell=cell(1, "int8"), wrong=0.2),
-        make_record(cell=cell(3), scored=False),
-    ]
-    fp32, int8 = summarize_seeds(records)
-    assert (fp32.cell, fp32.seeds) == (cell(0), (1, 2))
-    by_seed = [r.scores.test.macro_f1 for r in (records[1], records[0]) if r.scores]
-    assert fp32.test_macro_f1.values == tuple(by_seed)
-    assert fp32.test_macro_f1.mean == pytest.approx(np.mean(by_seed))
-    assert (int8.seeds, int8.test_macro_f1.low) == ((1,), None)
-    assert summarize_seeds([]) == []
-
-
-def test_one_seed_is_the_one_that_most_cells_have(make_record: Callable[..., Record]) -> None:
-    alone = [make_record(cell=cell(3))]
-    assert one_seed(alone) == alone
-    fp32 = [make_record(cell=cell(s), wrong=w) for s, w in ((3, 0.1), (1, 0.3), (2, 0.2))]
-    assert one_seed(fp32) == [fp32[1]]  # the lowest, whatever they scored
-    int8 = make_record("int8", cell=cell(2, "int8"))
-    assert one_seed([*fp32, int8]) == [fp32[2], int8]  # so that both stand side by side
-    unscored = [make_record(cell=cell(1), scored=False), fp32[2]]
-    assert one_seed(unscored) == [fp32[2]]
-    raw = fp32[0].model_copy(update={"cell": fp32[0].cell.model_copy(update={"scheme": "raw"})})
-    assert one_seed([*fp32, raw]) == [fp32[1], raw]
-    assert one_seed([]) == []
+def test_scored_records_over_their_seeds(make_record: Callable[..., Record]) -> None:
+    records = [make_record(cell=cell(1), wrong=0.2), make_record(cell=cell(2), wrong=0.3)]
+    found = summarize(records)
+    assert (found.cell, found.seeds) == (cell(0), (1, 2))
+    by_seed = [r.scores.test.macro_f1 for r in records if r.scores]
+    assert found.test_macro_f1.values == tuple(by_seed)
+    assert found.test_macro_f1.mean == pytest.approx(np.mean(by_seed))
+    assert summarize(records[:1]).test_macro_f1.low is None
 
 
 def test_different_recipes_are_not_averaged(make_record: Callable[..., Record]) -> None:
     with pytest.raises(
         RecordError, match="minilm-simplified-torch-fp32-s1: its recipe is not that"
     ):
-        summarize_seeds([make_record(), make_record(cell=cell(1), recipe={"name": "other"})])
+        summarize([make_record(), make_record(cell=cell(1), recipe={"name": "other"})])
