@@ -5,6 +5,7 @@ Both need probabilities, which a record does not keep; what a report draws of th
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -13,7 +14,8 @@ from pydantic import Field, model_validator
 
 from goemo_eval.errors import ScoreError
 from goemo_eval.frozen import Frozen
-from goemo_eval.measure.metrics import Count, Unit
+from goemo_eval.measure.f1 import f1_per_label
+from goemo_eval.measure.metrics import Count, Unit, indicator
 
 N_BINS = 15
 THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
@@ -39,11 +41,18 @@ class Calibration(Frozen):
     ece_per_label: tuple[Unit, ...]
     """Of each label's own probabilities, in column order."""
 
+    @model_validator(mode="after")
+    def _ece_of_the_bins(self) -> Self:
+        found = _ece(self.bins)
+        if abs(self.ece - found) > 10**-_DIGITS:
+            raise ValueError(f"ece {self.ece} does not follow from bins (found {found})")
+        return self
+
 
 class ThresholdCurves(Frozen):
     """F1 of every label along the threshold, on the validation split (multilabel schemes)."""
 
-    thresholds: tuple[Unit, ...]
+    thresholds: Annotated[tuple[Unit, ...], Field(min_length=2)]
     f1: tuple[tuple[Unit, ...], ...]
     """One row per label, one value per threshold."""
     support: tuple[Count, ...]
@@ -52,6 +61,8 @@ class ThresholdCurves(Frozen):
     def _one_value_per_threshold(self) -> Self:
         if any(len(row) != len(self.thresholds) for row in self.f1):
             raise ValueError("f1 must hold one value per label and threshold")
+        if any(low >= high for low, high in pairwise(self.thresholds)):
+            raise ValueError("thresholds must rise")
         return self
 
 
@@ -120,11 +131,7 @@ def threshold_curves(
     """
     probabilities, truth = _checked(probabilities, targets)
     support = truth.sum(axis=0)
-    curves = []
-    for threshold in THRESHOLDS:
-        guess = probabilities >= threshold
-        size = guess.sum(axis=0) + support
-        curves.append(2 * (guess & truth).sum(axis=0) / np.maximum(size, 1))
+    curves = [f1_per_label(truth, probabilities >= threshold) for threshold in THRESHOLDS]
     return ThresholdCurves(
         thresholds=THRESHOLDS,
         f1=tuple(tuple(row) for row in np.round(np.transpose(curves), _DIGITS).tolist()),
@@ -137,17 +144,18 @@ def _checked(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Return probabilities and truth, both of shape (N, K)."""
     probabilities = np.asarray(probabilities, dtype=np.float64)
-    targets = np.asarray(targets)
-    if probabilities.ndim == 2 and targets.ndim == 1 and targets.size:
-        targets = np.eye(probabilities.shape[1], dtype=bool)[targets]
-    if probabilities.size == 0 or targets.dtype != np.bool_ or targets.shape != probabilities.shape:
+    if probabilities.ndim != 2 or probabilities.size == 0:
         raise ScoreError(
-            f"targets must be booleans of the probabilities' shape {probabilities.shape}, or class "
-            f"ids: got dtype {targets.dtype}, shape {targets.shape}"
+            f"probabilities must have shape (N, K), N, K >= 1: got {probabilities.shape}"
+        )
+    truth = indicator(targets, "targets", probabilities.shape[1])
+    if len(truth) != len(probabilities):
+        raise ScoreError(
+            f"targets have {len(truth)} rows, probabilities {len(probabilities)}: pass equal rows"
         )
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise ScoreError("probabilities must lie in [0, 1]: got NaN or a value outside")
-    return probabilities, targets
+    return probabilities, truth
 
 
 def _bins(probabilities: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_]) -> tuple[Bin, ...]:

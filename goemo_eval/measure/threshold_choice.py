@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from goemo_eval.measure.f1 import macro_f1
 from goemo_eval.measure.threshold_fitting import fold_of_rows
 from goemo_eval.measure.thresholds import (
     STRATEGIES,
@@ -51,8 +52,6 @@ def cross_validate(
     ScoreError
         As `search_thresholds` does.
     """
-    from sklearn.metrics import f1_score
-
     probabilities, targets = np.asarray(probabilities), np.asarray(targets)
     scores: dict[Strategy, list[float]] = {strategy: [] for strategy in strategies}
     for repeat in range(repeats):
@@ -65,8 +64,7 @@ def cross_validate(
                     probabilities[~out], targets[~out], strategy, fitted_on=f"all but {held_out}"
                 )
                 decisions[out] = apply_thresholds(probabilities[out], fitted)
-            score = f1_score(targets, decisions, average="macro", zero_division=0)
-            scores[strategy].append(float(score))
+            scores[strategy].append(macro_f1(targets, decisions))
     return {strategy: float(np.mean(values)) for strategy, values in scores.items()}
 
 

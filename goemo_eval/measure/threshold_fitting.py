@@ -1,8 +1,8 @@
-"""The exact search for cuts, and forms of it that hold up on rows that they were not fitted on.
+"""The exact search for thresholds, and forms of it that hold up on rows that they were not fitted on.
 
-Between two neighbouring scores every cut gives the same decisions, so a search over one cut
-per distinct score is a search over all of them; no grid is needed. The chosen cut lies midway
-between its two neighbouring scores. Of cuts with an equal objective the highest wins: it makes
+Between two neighbouring scores every threshold gives the same decisions, so a search over one
+per distinct score is a search over all of them; no grid is needed. The chosen threshold lies midway
+between its two neighbouring scores. Of thresholds with an equal objective the highest wins: it makes
 the fewest positive decisions.
 """
 
@@ -11,16 +11,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-FIXED = 0.5
+from goemo_eval.measure.f1 import BoolArray, FloatArray, f1_from_counts
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
+FIXED = 0.5
 
 
 def per_label_thresholds(
     probabilities: FloatArray, targets: BoolArray, *, pseudo_count: float = 0.0
 ) -> FloatArray:
-    """Return for each label the cut with its best F1.
+    """Return for each label the threshold with its best F1.
 
     Parameters
     ----------
@@ -32,7 +31,7 @@ def per_label_thresholds(
     Returns
     -------
     ndarray of float64, shape (K,)
-        A label without positives takes the global cut.
+        A label without positives takes the global threshold.
     """
     fallback = None if targets.any(axis=0).all() else global_threshold(probabilities, targets)
     return np.array(
@@ -49,11 +48,11 @@ def per_label_thresholds(
 def smoothed_thresholds(
     probabilities: FloatArray, targets: BoolArray, *, pseudo_count: float = 8.0
 ) -> FloatArray:
-    """Return for each label the cut with the best smoothed F1.
+    """Return for each label the threshold with the best smoothed F1.
 
-    Smoothing keeps a label with few positives from a cut that fits their accidents: F1 becomes
+    Smoothing keeps a label with few positives from a threshold that fits their accidents: F1 becomes
     ``2 tp / (predicted + positives + c)``, as if c positives had been missed besides. For a
-    common label c is nothing; a rare one's cut moves down, to where more of its positives lie.
+    common label c is nothing; a rare one's threshold moves down, to where more of its positives lie.
     After Lin and Lin, "On the Thresholding Strategy for Infrequent Labels in Multi-label
     Classification", CIKM 2023, who smooth the F-measure that is tuned.
 
@@ -70,7 +69,7 @@ def smoothed_thresholds(
 def shrunk_thresholds(
     probabilities: FloatArray, targets: BoolArray, *, strength: float = 3.0
 ) -> FloatArray:
-    """Return per-label cuts drawn toward the global one, the rarer the label the more.
+    """Return per-label thresholds drawn toward the global one, the rarer the label the more.
 
     On the logit scale: ``w own + (1 - w) global`` with ``w = n / (n + strength)`` for a label with
     n positives, the weight that a sample of n has against a prior worth `strength`.
@@ -80,7 +79,7 @@ def shrunk_thresholds(
     probabilities : ndarray of float64, shape (N, K)
     targets : ndarray of bool, shape (N, K)
     strength : float
-        Positives that the global cut counts for.
+        Positives that the global threshold counts for.
     """
     from scipy.special import expit
 
@@ -99,9 +98,9 @@ def cross_fitted_thresholds(
     repeats: int = 2,
     seed: int = 0,
 ) -> FloatArray:
-    """Return for each label the median of the smoothed cuts of all rows but one fold.
+    """Return for each label the median of the smoothed thresholds of all rows but one fold.
 
-    A cut that hangs on a few rows differs from fold to fold; their median does not follow any
+    A threshold that hangs on a few rows differs from fold to fold; their median does not follow any
     one of them.
 
     Parameters
@@ -111,15 +110,15 @@ def cross_fitted_thresholds(
     n_folds, repeats, seed : int
         Of the splits into folds; see `fold_of_rows`.
     """
-    cuts = []
+    fitted = []
     for repeat in range(repeats):
         fold = fold_of_rows(targets, n_folds=n_folds, seed=seed + repeat)
         for left_out in np.unique(fold):
             rows = fold != left_out
             if not rows.any():  # a single row: there is nothing to leave out
                 rows = ~rows
-            cuts.append(smoothed_thresholds(probabilities[rows], targets[rows]))
-    return np.asarray(np.median(cuts, axis=0))
+            fitted.append(smoothed_thresholds(probabilities[rows], targets[rows]))
+    return np.asarray(np.median(fitted, axis=0))
 
 
 def fold_of_rows(targets: BoolArray, *, n_folds: int, seed: int) -> npt.NDArray[np.int64]:
@@ -161,32 +160,32 @@ def f1_path(
     """Return the order of falling scores, and F1 when the first 1, 2, ... N of it are positive."""
     order = np.argsort(-scores, kind="stable")
     tp = np.cumsum(targets[order])
-    f1 = 2 * tp / (np.arange(1, len(scores) + 1) + targets.sum() + pseudo_count)
-    return order, f1
+    predicted = np.arange(1, len(scores) + 1)
+    return order, f1_from_counts(tp, predicted, targets.sum() + pseudo_count)
 
 
 def best_threshold(scores: FloatArray, values: FloatArray) -> float:
-    """Return the midpoint cut below the best of `values`, the objective along falling `scores`.
+    """Return the midpoint threshold below the best of `values`, the objective along falling `scores`.
 
-    Only the last of equal scores is a cut. Below the lowest score the neighbour is 0.
+    Only below the last of equal scores there is a threshold. Below the lowest score the neighbour is 0.
     """
     falling = np.sort(scores)[::-1]
     last_of_equal = np.append(falling[:-1] != falling[1:], True)
     best = int(
         np.argmax(np.where(last_of_equal, values, -np.inf))
-    )  # argmax: the first, the highest cut
+    )  # argmax: the first, the highest threshold
     above = falling[best]
     below = falling[best + 1] if best + 1 < len(falling) else 0.0
     middle = (above + below) / 2
-    # Neighbouring floats have no midpoint between them: the upper score itself is the cut then.
+    # Neighbouring floats have no midpoint between them: the upper score itself is the threshold then.
     return float(middle if middle > below or best + 1 == len(falling) else above)
 
 
 def global_threshold(probabilities: FloatArray, targets: BoolArray) -> float:
-    """Return the one cut with the best Macro-F1.
+    """Return the one threshold with the best Macro-F1.
 
     Walking down all N*K scores, each step changes the F1 of one label: the sum of those changes
-    is Macro-F1 at every cut.
+    is Macro-F1 at every threshold.
     """
     if not targets.any():
         return FIXED

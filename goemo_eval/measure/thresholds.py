@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from goemo_eval.errors import ScoreError, unknown_name
+from goemo_eval.measure.f1 import FloatArray
 from goemo_eval.measure.threshold_fitting import (
     FIXED,
-    FloatArray,
     cross_fitted_thresholds,
     global_threshold,
     per_label_thresholds,

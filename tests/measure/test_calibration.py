@@ -9,10 +9,17 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from sklearn.metrics import f1_score
 
 from goemo_eval.errors import ScoreError
-from goemo_eval.measure.calibration import N_BINS, calibrate, threshold_curves
+from goemo_eval.measure.calibration import (
+    N_BINS,
+    Calibration,
+    ThresholdCurves,
+    calibrate,
+    threshold_curves,
+)
 
 
 def brute_ece(probabilities: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
@@ -76,3 +83,24 @@ def test_curves_are_scikit_learn_s_f1() -> None:
 def test_what_is_no_probability_is_refused(p: Any) -> None:
     with pytest.raises(ScoreError):
         calibrate(np.array(p), np.ones((1, 1), bool))
+
+
+def test_an_error_that_its_bins_do_not_have_is_refused() -> None:
+    rng = np.random.default_rng(3)
+    content = calibrate(rng.random((50, 3)), rng.random((50, 3)) < 0.3).model_dump(mode="json")
+    assert Calibration.model_validate(content).ece == content["ece"]
+    with pytest.raises(ValidationError, match=r"ece 0.9 does not follow from bins"):
+        Calibration.model_validate(content | {"ece": 0.9})
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "f1", "message"),
+    [
+        ((0.5,), ((0.3,),), "at least 2"),
+        ((0.5, 0.5), ((0.3, 0.2),), "thresholds must rise"),
+        ((0.1, 0.5), ((0.3,),), "one value per label and threshold"),
+    ],
+)
+def test_curves_need_a_course(thresholds: Any, f1: Any, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ThresholdCurves(thresholds=thresholds, f1=f1, support=(1,))

@@ -27,12 +27,12 @@ def problem(seed: int, n: int = 60, k: int = 3) -> tuple[np.ndarray, np.ndarray]
 
 @given(st.integers(0, 1000), st.sampled_from([0.0, 1.0, 4.0, 50.0]))
 @settings(deadline=None)
-def test_smoothed_thresholds_against_every_cut(seed: int, pseudo_count: float) -> None:
+def test_smoothed_thresholds_against_every_threshold(seed: int, pseudo_count: float) -> None:
     probabilities, targets = problem(seed)
-    cuts = smoothed_thresholds(probabilities, targets, pseudo_count=pseudo_count)
-    for p, t, cut in zip(probabilities.T, targets.T, cuts, strict=True):
+    fitted = smoothed_thresholds(probabilities, targets, pseudo_count=pseudo_count)
+    for p, t, threshold in zip(probabilities.T, targets.T, fitted, strict=True):
         if not t.any():
-            assert cut == global_threshold(probabilities, targets)
+            assert threshold == global_threshold(probabilities, targets)
             continue
 
         def smoothed(at: float, p: np.ndarray = p, t: np.ndarray = t) -> float:
@@ -40,18 +40,18 @@ def test_smoothed_thresholds_against_every_cut(seed: int, pseudo_count: float) -
             return 2 * (predicted & t).sum() / (predicted.sum() + t.sum() + pseudo_count)
 
         best = max(smoothed(at) for at in np.unique(p))
-        assert smoothed(cut) == pytest.approx(best, abs=1e-12)
+        assert smoothed(threshold) == pytest.approx(best, abs=1e-12)
 
 
 @given(st.integers(0, 1000))
 @settings(deadline=None)
-def test_smoothing_lowers_cuts(seed: int) -> None:
+def test_smoothing_lowers_thresholds(seed: int) -> None:
     probabilities, targets = problem(seed)
-    cuts = [smoothed_thresholds(probabilities, targets, pseudo_count=c) for c in (0, 1, 10, 100)]
-    for higher, lower in itertools.pairwise(cuts):
-        carried = targets.any(axis=0)  # the others have the global cut
+    fitted = [smoothed_thresholds(probabilities, targets, pseudo_count=c) for c in (0, 1, 10, 100)]
+    for higher, lower in itertools.pairwise(fitted):
+        carried = targets.any(axis=0)  # the others have the global threshold
         assert (lower[carried] <= higher[carried] + 1e-12).all()
-    np.testing.assert_array_equal(cuts[0], per_label_thresholds(probabilities, targets))
+    np.testing.assert_array_equal(fitted[0], per_label_thresholds(probabilities, targets))
 
 
 @given(st.integers(0, 1000))
@@ -74,15 +74,15 @@ def test_shrunk_thresholds_lie_between_their_own_and_the_global_one(seed: int) -
     )
 
 
-def test_cross_fitted_cut_does_not_follow_one_row() -> None:
-    # Positives from 0.5 up but for one far below, negatives under 0.4: the best cut of the rows
+def test_cross_fitted_threshold_does_not_follow_one_row() -> None:
+    # Positives from 0.5 up but for one far below, negatives under 0.4: the best threshold of the rows
     # without that one is their gap, and most folds are without nothing else.
     probabilities = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.39, 0.3, 0.2, 0.1, 0.05])[:, None]
     targets = np.array([1, 1, 1, 1, 1, 0, 0, 0, 0, 0], dtype=bool)[:, None]
-    cut = cross_fitted_thresholds(probabilities, targets)
-    assert 0.39 < cut[0] < 0.6
+    found = cross_fitted_thresholds(probabilities, targets)
+    assert 0.39 < found[0] < 0.6
     again = cross_fitted_thresholds(probabilities, targets)
-    np.testing.assert_array_equal(cut, again)
+    np.testing.assert_array_equal(found, again)
 
 
 @given(st.integers(0, 1000), st.integers(2, 7))
