@@ -11,17 +11,16 @@ from typing import NamedTuple
 import numpy as np
 
 from goemo_eval.errors import ScoreError
-from goemo_eval.measure.statistics import (
+from goemo_eval.measure.resampling import (
     Bools,
     Floats,
-    Interval,
-    Resamples,
     check_draws,
     chunks,
     draw,
     text_sums,
     value_and_gradient,
 )
+from goemo_eval.measure.statistics import Interval, Resamples
 
 
 class Drawn(NamedTuple):

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from goemo_eval.measure.statistics import Floats, check_draws, chunks, indicators, text_sums
+from goemo_eval.measure.f1 import f1_from_counts
+from goemo_eval.measure.resampling import Floats, check_draws, chunks, indicators, text_sums
 
 
 class SwapTest(NamedTuple):
@@ -111,6 +112,6 @@ def detectable_drop(standard_error: float, *, alpha: float, power: float = 0.8) 
 def _drops(sums: Floats) -> Floats:
     """Return the drop of Macro-F1 and of each label, shape (B, 1 + K), from (B, 2, 2, K)."""
     tp, s = sums[:, :, 0].astype(np.float64), sums[:, :, 1]
-    f1 = np.divide(2 * tp, s, out=np.zeros_like(tp), where=s > 0)
+    f1 = f1_from_counts(tp, s, 0)
     drop = f1[:, 0] - f1[:, 1]
     return np.concatenate([drop.mean(axis=1, keepdims=True), drop], axis=1)

@@ -1,16 +1,11 @@
-"""How sure a measured F1 is: bootstrap intervals of a score and of a paired difference.
-
-Every F1 here is a function of three sums over the texts: true positives, decided plus true
-positives (``F1 = 2 tp / s``), and true positives per label. A resample of the texts weighs their
-rows, so all resamples together are one matrix product, which is exact in float32 because every
-number in it is a small integer. Texts are drawn with equal chance, not stratified: a label's number
-of positives varies from resample to resample, as it would from test split to test split.
-"""
+"""How sure a measured F1 is: bootstrap intervals of a score and of a paired difference."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
 from statistics import NormalDist
 from typing import Annotated, Any, Literal, get_args
 
@@ -20,16 +15,23 @@ from pydantic import Field
 
 from goemo_eval.errors import ScoreError, unknown_name
 from goemo_eval.frozen import Frozen
-from goemo_eval.measure.metrics import indicator
+from goemo_eval.measure.resampling import (
+    Floats,
+    check_draws,
+    check_metric,
+    chunks,
+    distinct,
+    draw,
+    indicators,
+    text_sums,
+    value_and_gradient,
+)
 
 Method = Literal["studentized", "percentile", "bca"]
-METRICS = ("macro_f1", "micro_f1", "weighted_f1")
-Floats = npt.NDArray[np.floating[Any]]
-Bools = npt.NDArray[np.bool_]
 
-_CHUNK = 256  # resamples at a time: their weights stay in the processor's cache
 _EQUAL = 1e-12  # a standard error below it is none: predictions that are the same
 _NO_SPREAD = 1e-3  # a share of the standard error: below it lie only rounding errors
+_ENOUGH = 10  # resamples that must lie beyond a quantile for it to be read off them
 
 
 class Interval(Frozen):
@@ -100,18 +102,61 @@ class Resamples:
             seed=self.seed,
         )
 
+    def p_value(self, value: float) -> float:
+        """Return how sure it is that the true value lies below `value`, as a one-sided p-value.
+
+        It is the inversion of the studentized interval: the smallest alpha in ``(0, 1)`` at which the
+        interval of confidence ``1 - 2 * alpha`` lies below `value`. So a p-value of at most alpha and such an
+        interval never disagree.
+        """
+        away = value - self.point
+        if self.standard_error <= _EQUAL:
+            return 0.0 if away > 0 else 1.0
+        tail = self._tail(abs(away) / self.standard_error)
+        return tail / 2 if away > 0 else 1 - tail / 2
+
     def _width(self, confidence: float) -> float:
         """Return half the width of the symmetric bootstrap-t interval."""
         if self.standard_error <= _EQUAL:
             return 0.0
+        tail = 1 - confidence
+        normal = _normal(tail)
+        if tail < self._least_tail:
+            quantile = normal * self._stretch
+        else:
+            quantile = float(self._ratios[ceil((len(self._ratios) - 1) * confidence)])
+        # Never narrower than the normal approximation, which resamples without a spread could make it.
+        return max(quantile, normal) * self.standard_error
+
+    def _tail(self, ratio: float) -> float:
+        """Return the chance that the truth is missed by so many standard errors, either way."""
+        beyond = len(self._ratios) - int(np.searchsorted(self._ratios, ratio))
+        tail = beyond / (len(self._ratios) - 1)
+        if tail < self._least_tail:
+            tail = min(2 * NormalDist().cdf(-ratio / self._stretch), self._least_tail)
+        return min(max(tail, 2 * NormalDist().cdf(-ratio)), 1.0)
+
+    @cached_property
+    def _ratios(self) -> Floats:
+        """Each resample's deviation in its own standard errors, without its sign, in order."""
         # Where few decisions differ, some resamples hold none of them and have no spread of their own.
         spread = self.errors > _NO_SPREAD * self.standard_error
-        ratios = np.abs(self.values - self.point) / np.where(
-            spread, self.errors, self.standard_error
-        )
-        quantile = float(np.quantile(ratios, confidence, method="higher"))
-        # Never narrower than the normal approximation, which such resamples could make it.
-        return max(quantile, NormalDist().inv_cdf((1 + confidence) / 2)) * self.standard_error
+        scale = np.where(spread, self.errors, self.standard_error)
+        return np.sort(np.abs(self.values - self.point) / scale)
+
+    @property
+    def _least_tail(self) -> float:
+        """Share below which too few resamples lie beyond a quantile to read it off them."""
+        return _ENOUGH / len(self._ratios)
+
+    @cached_property
+    def _stretch(self) -> float:
+        """How much farther out the last quantile that can be read lies than the normal one.
+
+        Beyond it the quantiles are taken to grow as the normal ones do.
+        """
+        last = ceil((len(self._ratios) - 1) * (1 - self._least_tail))
+        return max(1.0, float(self._ratios[last]) / _normal(self._least_tail))
 
     def _bca(self, tails: Floats) -> Floats:
         """Return the quantiles that bias and acceleration call for."""
@@ -155,7 +200,7 @@ def paired_bootstrap(
         ``studentized`` is the symmetric bootstrap-t [1]_: each resample's deviation is divided
         by its own standard error. ``percentile`` takes the resamples' quantiles; ``bca`` corrects
         them for bias and skewness [2]_. Where labels are rare, the last two came out too
-        narrow in a simulation, ``bca`` the more so (``bench/gate_simulation.py``).
+        narrow in a simulation, ``bca`` the more so (``bench/gate/``).
     seed : int, default 0
     n_labels : int, optional
         K for class ids; by default the largest id that occurs, plus one.
@@ -253,11 +298,11 @@ def resample(
     """
     check_draws(n_resamples, seed)
     truth, guesses = indicators(targets, predictions, n_labels)
-    _check_metric(metric, truth.shape[1])
+    check_metric(metric, truth.shape[1])
     rows = text_sums(truth, guesses, support=metric == "weighted_f1")
     total = rows.sum(axis=0, dtype=np.float64)
     scores, gradients = value_and_gradient(total[None], metric)
-    flat, group = _distinct(rows.reshape(len(rows), -1))
+    flat, group = distinct(rows.reshape(len(rows), -1))
     influence = flat @ _signed(gradients).ravel()
     error = float(np.sqrt(np.bincount(group) @ influence**2))
     values, errors = [], []
@@ -280,84 +325,16 @@ def resample(
     )
 
 
+def _normal(tail: float) -> float:
+    """Return how far out the normal distribution leaves this share, both ends together."""
+    return -NormalDist().inv_cdf(tail / 2)
+
+
 def _acceleration(left_out: Floats) -> float:
     """Return the skewness of a jackknife, as Efron's intervals use it; 0 if nothing varies."""
     away = left_out.mean() - left_out
     spread = float((away**2).sum())
     return float((away**3).sum()) / (6 * spread**1.5) if spread else 0.0
-
-
-def _distinct(
-    rows: npt.NDArray[np.float32],
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
-    """Return the distinct rows, and which of them each row is: equal texts are weighed as one."""
-    keys = rows.astype(np.uint8).view(np.dtype((np.void, rows.shape[1]))).ravel()
-    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    return rows[first], group
-
-
-def draw(
-    rng: np.random.Generator, number: int, group: npt.NDArray[np.intp], n_groups: int
-) -> npt.NDArray[np.float32]:
-    """Draw how often each group of texts stands in each of some resamples of the texts."""
-    n = len(group)
-    width = np.uint16 if n <= 1 << 16 else np.uint32  # narrow numbers are drawn several at once
-    weights = np.empty((number, n_groups), np.float32)
-    for i, row in enumerate(rng.integers(0, n, (number, n), dtype=width)):
-        weights[i] = np.bincount(group[row], minlength=n_groups)
-    return weights
-
-
-def chunks(n: int) -> Iterator[int]:
-    """Yield the sizes of the portions in which n draws are made."""
-    for start in range(0, n, _CHUNK):
-        yield min(_CHUNK, n - start)
-
-
-def text_sums(
-    truth: Bools, guesses: Sequence[Bools], *, support: bool = False
-) -> npt.NDArray[np.float32]:
-    """Return what each text adds to tp, s and, if asked, support of each set of predictions.
-
-    Shape (N, S, 2 or 3, K).
-    """
-    more = [truth] if support else []
-    sets = [np.stack([truth & g, truth.astype(np.int8) + g, *more], axis=1) for g in guesses]
-    return np.stack(sets, axis=1).astype(np.float32)
-
-
-def value_and_gradient(sums: Floats, metric: str | int) -> tuple[Floats, Floats]:
-    """Return a metric, and its derivatives by the sums that it is made of.
-
-    Parameters
-    ----------
-    sums : ndarray, shape (..., 2, K) or (..., 3, K)
-        tp, s, and for weighted F1 support.
-
-    Returns
-    -------
-    values, ndarray of shape (...), and gradients, of the shape of `sums`
-    """
-    sums = sums.astype(np.float64)
-    tp, s = sums[..., 0, :], sums[..., 1, :]
-    gradient = np.zeros(sums.shape)
-    if metric == "micro_f1":
-        tp, s = tp.sum(axis=-1, keepdims=True), s.sum(axis=-1, keepdims=True)
-    inverse = np.divide(1, s, out=np.zeros_like(s), where=s > 0)  # no such label: an F1 of 0
-    f1 = 2 * tp * inverse
-    if metric == "weighted_f1":
-        everything = np.maximum(sums[..., 2, :].sum(axis=-1, keepdims=True), 1)
-        share = sums[..., 2, :] / everything
-        value = (share * f1).sum(axis=-1)
-        gradient[..., 2, :] = (f1 - value[..., None]) / everything
-    else:
-        share = np.full(s.shape[-1], 1 / s.shape[-1])
-        if isinstance(metric, int):
-            share = np.eye(s.shape[-1])[metric]
-        value = (share * f1).sum(axis=-1)
-    gradient[..., 0, :] = 2 * share * inverse
-    gradient[..., 1, :] = -share * f1 * inverse
-    return value, gradient
 
 
 def _difference(values: Floats) -> Floats:
@@ -370,42 +347,3 @@ def _signed(gradients: Floats) -> Floats:
     if gradients.shape[1] == 2:
         return np.asarray(gradients * np.array([-1.0, 1.0])[:, None, None])
     return gradients
-
-
-def indicators(
-    targets: npt.NDArray[Any], predictions: Sequence[npt.NDArray[Any]], n_labels: int | None
-) -> tuple[Bools, list[Bools]]:
-    """Return targets and predictions as booleans of one shape (N, K).
-
-    Raises
-    ------
-    ScoreError
-        If they do not fit one another.
-    """
-    arrays = [np.asarray(a) for a in (targets, *predictions)]
-    if n_labels is None:
-        n_labels = max(a.shape[1] if a.ndim == 2 else int(a.max(initial=0)) + 1 for a in arrays)
-    names = ("targets", *(("baseline", "candidate") if len(predictions) == 2 else ("predictions",)))
-    found = [indicator(a, name, n_labels) for a, name in zip(arrays, names, strict=True)]
-    for name, array in zip(names, found, strict=True):
-        if len(array) != len(found[0]):
-            raise ScoreError(
-                f"targets have {len(found[0])} rows, {name} {len(array)}: pass equal rows"
-            )
-    return found[0], found[1:]
-
-
-def check_draws(number: int, seed: int) -> None:
-    """Check how often is drawn, and with which seed."""
-    if number < 100:
-        raise ScoreError(f"resamples must number at least 100: got {number}")
-    if seed < 0:
-        raise ScoreError(f"seed must be at least 0: got {seed}")
-
-
-def _check_metric(metric: str | int, n_labels: int) -> None:
-    if isinstance(metric, int):
-        if not 0 <= metric < n_labels:
-            raise ScoreError(f"metric {metric} is no column: expected 0 to {n_labels - 1}")
-    elif metric not in METRICS:
-        raise ScoreError(unknown_name("metric", metric, METRICS))

@@ -1,22 +1,18 @@
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import bootstrap, norm
 from sklearn.metrics import f1_score
 
 from goemo_eval.errors import ScoreError
-from goemo_eval.measure.statistics import (
-    METRICS,
-    paired_bootstrap,
-    score_interval,
-)
+from goemo_eval.measure.resampling import METRICS
+from goemo_eval.measure.statistics import paired_bootstrap, resample, score_interval
 
 Bools = np.ndarray
 
@@ -164,11 +160,33 @@ def test_pairing_narrows_the_interval() -> None:
     assert paired.standard_error < 0.7 * np.hypot(*alone)
 
 
-def test_ten_thousand_resamples_are_quick() -> None:
-    data = multilabel()
-    start = time.process_time()
-    paired_bootstrap(*data)
-    assert time.process_time() - start < 4  # bench/gate_simulation.py measures the second it takes
+@given(st.floats(0.0001, 0.4999), st.floats(-6, 6), st.sampled_from([100, 300, 2000]))
+@settings(max_examples=60, deadline=None)
+def test_the_p_value_is_the_inversion_of_the_interval(alpha: float, away: float, n: int) -> None:
+    """At every alpha: the interval lies below a value exactly where the p-value is below alpha."""
+    truth, first, second = multilabel(300, k=5)
+    drawn = resample(truth, (first, second), n_resamples=n)
+    value = drawn.point + away * drawn.standard_error
+    p = drawn.p_value(value)
+    assert 0 < p < 1
+    assume(abs(p - alpha) > 1e-9)
+    assert (drawn.interval(confidence=1 - 2 * alpha).high < value) == (p < alpha)
+
+
+def test_p_values_fall_with_the_distance_and_go_on_beyond_the_resamples() -> None:
+    truth, first, second = multilabel(300, k=5)
+    drawn = resample(truth, (first, second), n_resamples=200)
+    away = np.linspace(-5, 12, 200)
+    p = np.array([drawn.p_value(drawn.point + a * drawn.standard_error) for a in away])
+    assert (np.diff(p) <= 0).all()
+    assert p[-1] < 1e-6
+    assert (p >= norm.sf(away) - 1e-12)[away > 0].all()  # never surer than the normal distribution
+
+
+def test_the_p_value_of_equal_predictions() -> None:
+    truth, first, _ = multilabel(50)
+    drawn = resample(truth, (first, first), n_resamples=100)
+    assert (drawn.p_value(0.0), drawn.p_value(-0.01), drawn.p_value(0.01)) == (1, 1, 0)
 
 
 def test_class_ids_and_indicators_agree() -> None:
