@@ -111,7 +111,9 @@ def indicators(
     arrays = [np.asarray(a) for a in (targets, *predictions)]
     if n_labels is None:
         n_labels = max(a.shape[1] if a.ndim == 2 else int(a.max(initial=0)) + 1 for a in arrays)
-    names = ("targets", *(("baseline", "candidate") if len(predictions) == 2 else ("predictions",)))
+    names = ["targets", *["predictions"] * len(predictions)]
+    if len(predictions) == 2:
+        names[1:] = ["baseline", "candidate"]
     found = [indicator(a, name, n_labels) for a, name in zip(arrays, names, strict=True)]
     for name, array in zip(names, found, strict=True):
         if len(array) != len(found[0]):
