@@ -47,6 +47,10 @@ class CellError(Exception):
     """A cell's own process failed: no mistake of the caller's, and other cells can go on."""
 
 
+class OptionError(GoemoError):
+    """An option, or a run file's key, is unknown or out of range."""
+
+
 class StoreError(GoemoError):
     """The store cannot be used or written to."""
 

@@ -1,252 +1,254 @@
-"""The pytest side: options, the matrix as parameters, and records, report and verdicts at the end.
+"""The pytest plugin: options, the matrix as parameters, and records, report and verdicts at the end.
 
-``bench/conftest.py`` loads it; the tests there only call `Bench` and assert.
+It is installed with the library and stays silent until ``--goemo`` or a ``conftest.py`` asks for it:
+a test run that does not pays for reading this file and a table of options.
 """
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from goemo_eval.cpu import limit_isa
-from goemo_eval.engines.registry import missing_engine
-from goemo_eval.errors import EXIT_BAD_INPUT, GoemoError
-from goemo_eval.judge.budgets import check_budget, load_budget
-from goemo_eval.judge.gate import gate
-from goemo_eval.judge.verdict import CellVerdict
-from goemo_eval.measure.latency import latency_batches, rounds_within, summarize_times, time_forward
-from goemo_eval.models.recipes import load_recipe
-from goemo_eval.pipeline.evaluate import Workbench
-from goemo_eval.pipeline.executors import check_executor, prepare
-from goemo_eval.pipeline.matrix import (
-    Profile,
-    get_profile,
-    matrix,
-    parse_checkpoints,
-    parse_dominance,
-    parse_repair,
-    parse_seeds,
-    parse_train,
-    parse_weights,
-)
-from goemo_eval.pipeline.plan import INT8_BUDGET, Plan
-from goemo_eval.pipeline.store import default_store
-from goemo_eval.pytest_options import pytest_addoption  # noqa: F401 (pytest looks for it here)
-from goemo_eval.records.files import read_records
-from goemo_eval.records.schema import BudgetCheck, Cell, Record
+if TYPE_CHECKING:
+    from goemo_eval.measure.scenarios import Scenario
+    from goemo_eval.records.schema import Cell, Record
+    from goemo_eval.session import Session
 
-LATENCY_BUDGETS = {"real": "max_real_p50_s", "padded128": "max_padded128_p50_s"}
+PREFIX = "--goemo-"
+TABLE = Path(__file__).with_name("pytest_options.json")
+"""Written by `goemo_eval.options` from the one model of options, which takes longer to import."""
 
 
-class Bench:
-    """What the bench's tests share: the cells, their records so far, and their budgets."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        option = config.getoption
-        if option("--isa"):
-            limit_isa(option("--isa"))
-        self.profile_name: str = option("--profile")
-        profile: Profile = get_profile(self.profile_name)
-        weights = parse_weights(option("--weights"))
-        checkpoints = parse_checkpoints(option("--checkpoint"))
-        if option("--threads") < 1:
-            raise GoemoError(f"--threads must be at least 1: got {option('--threads')}")
-        self.cells = matrix(
-            encoders=option("--encoders"),
-            schemes=option("--schemes"),
-            engines=option("--engines"),
-            precisions=option("--precisions"),
-            seeds=parse_seeds(option("--seeds")),
-            weights=weights,
-            checkpoints=checkpoints,
-            default_engines=profile.engines,
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--goemo`` and the options of a run."""
+    group = parser.getgroup("goemo-eval", "which text classifier to put on a CPU")
+    group.addoption(
+        "--goemo",
+        action="store_true",
+        help="measure the cells of goemo.toml, or of the options below",
+    )
+    group.addoption(f"{PREFIX}file", metavar="FILE", help="run file; default: goemo.toml")
+    for view in json.loads(TABLE.read_bytes()):
+        keep: dict[str, Any] = {"action": "store_true", "default": None} if view["flag"] else {}
+        if view["repeatable"]:
+            keep = {"action": "append"}
+        if view["metavar"] and not view["flag"]:
+            keep["metavar"] = view["metavar"]
+        group.addoption(
+            PREFIX + view["name"].replace("_", "-"),
+            dest=_destination(view["name"]),
+            help=view["help"].replace("%", "%%"),
+            **keep,
         )
-        self.reports: Path = option("--reports") or Path("reports") / self.profile_name
-        self.budgets: Path = option("--budgets") or config.rootpath / "bench/budgets.toml"
-        int8_budget = load_budget(self.budgets, self.profile_name).max_int8_drop
-        self.workbench = Workbench(
-            Plan(
-                source=option("--data") or profile.data,
-                recipe=load_recipe(option("--recipe") or profile.recipe),
-                store=option("--store") or default_store(),
-                threads=option("--threads"),
-                train=parse_train(option("--train")),
-                dominance=parse_dominance(option("--dominance")),
-                checkpoints=checkpoints,
-                weights=weights,
-                split_budget_s=profile.split_budget_s,
-                batch_budget_s=profile.batch_budget_s,
-                int8_repair=parse_repair(option("--int8-repair")),
-                int8_budget=INT8_BUDGET if int8_budget is None else int8_budget,
+
+
+def _destination(name: str) -> str:
+    return f"goemo_{name}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Open the run that the options ask for; a user's mistake ends it in one line, exit code 2."""
+    if not config.getoption("--goemo"):
+        return
+    from goemo_eval.errors import EXIT_BAD_INPUT, GoemoError
+
+    try:
+        if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
+            raise GoemoError(
+                "pytest -n runs tests side by side, and their times would be of one another: leave it out"
             )
+        from goemo_eval.options import find_run_file, read_options
+        from goemo_eval.session import open_session
+
+        named = config.getoption(f"{PREFIX}file")
+        views = json.loads(TABLE.read_bytes())
+        options = read_options(
+            {v["name"]: config.getoption(_destination(v["name"]), None) for v in views},
+            run_file=Path(named) if named else find_run_file(config.rootpath),
+            prefix=PREFIX,
         )
-        gate_file: Path | None = option("--gate")
-        self.baseline = {r.cell.id: r for r in read_records(gate_file)} if gate_file else {}
-        self.max_drop: float = option("--max-drop")
-        self.alpha: float = option("--alpha")
-        self.records: dict[str, Record] = {}
-        self.executor = check_executor(option("--executor"))
-        self._prepared = False
+        session = open_session(options, budgets_beside=config.rootpath / "bench/budgets.toml")
+    except GoemoError as error:
+        pytest.exit(f"goemo-eval: {error}", returncode=EXIT_BAD_INPUT)
+    config.stash[_SESSION] = session
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what the run was writing."""
+    if _SESSION in config.stash:
+        config.stash[_SESSION].close()
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what is measured, and what a user should know of the data."""
+    session = config.stash.get(_SESSION, None)
+    if session is None:
+        return []
+    plan = session.matrix.plan
+    head = (
+        f"goemo-eval: {len(session.cells)} cells of {plan.dataset.name}, recipe {plan.recipe.name}"
+    )
+    return [head, *(f"goemo-eval: {note}" for note in session.notes)]
+
+
+_SESSION: pytest.StashKey[Session] = pytest.StashKey()
+_USER_ERROR: pytest.StashKey[str] = pytest.StashKey()
+_REPORT: pytest.StashKey[Path] = pytest.StashKey()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each test that takes a ``goemo_cell`` the whole matrix, a cell's tests side by side."""
+    if "goemo_cell" in metafunc.fixturenames:
+        session = metafunc.config.stash.get(_SESSION, None)
+        cells = session.cells if session else ()
+        metafunc.parametrize("goemo_cell", cells, ids=[cell.id for cell in cells], scope="session")
+
+
+class Goemo:
+    """What a test asks of a cell."""
+
+    def __init__(self, session: Session, config: pytest.Config) -> None:
+        self.session = session
         self._config = config
 
     def measure(self, cell: Cell) -> Record:
-        """Score a cell and time it over the test split (fine-tuning it first where that is due).
+        """Score a cell, fine-tuning it first where that is due.
 
-        A cell whose engine is not installed is skipped, with the command that installs it.
+        A cell whose engine is not installed is skipped, with the command that installs it; one whose
+        process crashed fails, and the others go on.
         """
+        from goemo_eval.engines.registry import missing_engine
+
         if (reason := missing_engine(cell.engine)) is not None:
             pytest.skip(reason)
-        if cell.id not in self.records:
-            with self._uncaptured():
-                self._prepare()
-                self.records[cell.id] = self.workbench.measure(cell)
-            self._judge(cell)
-        return self.records[cell.id]
+        with self._uncaptured(), _crash_fails():
+            return self.session.measure(cell)
 
-    def _prepare(self) -> None:
-        """Let the executor fine-tune and score all cells, before the first is measured."""
-        if not self._prepared:
-            self._prepared = True
-            gpus = self._config.getoption("--gpus-per-cell")
-            prepare(self.workbench, self.cells, executor=self.executor, gpus=gpus)
-
-    def time(self, cell: Cell, shape: str, benchmark: Any) -> Record:
-        """Let pytest-benchmark time the forward pass, and put the times into the cell's record."""
+    def time_whole(self, cell: Cell) -> Record:
+        """Time a cell over the whole test split, INT8 in turns with FP32."""
         self.measure(cell)
-        with self._uncaptured():
-            classifier = self.workbench.classifier(cell)
-        texts = self.workbench.task(cell.scheme).texts["test"]
-        batches = latency_batches(classifier, texts, shape)
-        time_forward(classifier, batches[0])  # warm-up: the first call allocates and packs
-        rounds = rounds_within(
-            time_forward(classifier, batches[0]), budget_s=self.workbench.plan.batch_budget_s
-        )
-        turn = iter(range(10**9))
+        with self._uncaptured(), _crash_fails():
+            return self.session.time_whole(cell)
 
-        def next_batch() -> tuple[tuple[Any], dict[str, Any]]:
-            return (batches[next(turn) % len(batches)],), {}
+    def time(self, cell: Cell, scenario: Scenario, benchmark: Any) -> Record:
+        """Let pytest-benchmark time a scenario, and put the times into the cell's record."""
+        from goemo_eval.measure.machine_load import Watch
+        from goemo_eval.measure.scenarios import summarize_times
+        from goemo_eval.pipeline.timing import timed
 
-        benchmark.group = f"{cell.encoder} {cell.scheme} {shape}"
-        benchmark.pedantic(classifier.forward, setup=next_batch, rounds=rounds)
+        record = self.measure(cell)
+        with self._uncaptured(), _crash_fails():
+            batches = timed(self.session.run, cell, scenario)
+        if batches is None:
+            pytest.skip(f"not timed under {scenario}: {record.unscored_reason}")
+        batches.warm_up()
+        calls = iter(batches.calls * batches.rounds)  # round by round
+
+        def next_call() -> tuple[tuple[Any], dict[str, Any]]:
+            return (next(calls),), {}
+
+        benchmark.group = f"{cell.encoder} {cell.scheme} {scenario}"
+        with Watch() as watch:
+            benchmark.pedantic(
+                lambda call: call(), setup=next_call, rounds=len(batches.calls) * batches.rounds
+            )
         if benchmark.stats is not None:  # None under --benchmark-disable
             latency = summarize_times(
                 benchmark.stats.stats.data,
-                batch_size=len(batches[0].rows),
-                threads=self.workbench.plan.threads,
+                batches,
+                threads=self.session.run.plan.threads,
+                load=watch.load,
             )
-            self._update(cell, latency=self.records[cell.id].latency | {shape: latency})
-        self._judge(cell)
+            record = self.session.add_latency(cell, scenario, latency)
         # Before any assertion: a failed one would otherwise leave its row without a verdict.
-        benchmark.extra_info["goemo"] = self.records[cell.id].model_dump(mode="json")
-        return self.records[cell.id]
+        benchmark.extra_info["goemo"] = record.model_dump(mode="json")
+        return record
 
-    def over_budget(self, cell: Cell, shape: str | None = None) -> list[BudgetCheck]:
-        """Return the budgets that a cell exceeded: those of one shape, or those of no shape."""
-        wanted = {LATENCY_BUDGETS[shape]} if shape else None
-        return [
-            check
-            for check in self.records[cell.id].budgets
-            if not check.passed
-            and (check.name in wanted if wanted else check.name not in LATENCY_BUDGETS.values())
-        ]
+    def over_budget(self, cell: Cell, scenario: str | None = None) -> list[Any]:
+        """Return the budgets that a cell exceeded: those of one scenario, or those of none."""
+        from goemo_eval.judge.budgets import scenario_of
 
-    def gate(self, cell: Cell) -> CellVerdict | None:
-        """Judge a cell against the baseline of ``--gate``; None where that has no score of it."""
-        old = self.baseline.get(cell.id)
-        if old is None or old.scores is None:
+        return self.session.over_budget(cell, lambda name: scenario_of(name) == scenario)
+
+    def gate(self, cell: Cell) -> Any:
+        """Judge a cell against the baseline; None where there is no baseline, or none of the cell."""
+        if cell.id not in self.session.baseline:
             return None
-        new = self.measure(cell)
-        return gate([old], [new], max_drop=self.max_drop, alpha=self.alpha).cells[0]
-
-    def _judge(self, cell: Cell) -> None:
-        budget = load_budget(self.budgets, self.profile_name, cell.id)
-        twin = self.workbench.measure(cell.at("fp32")) if cell.precision == "int8" else None
-        self._update(cell, budgets=check_budget(self.records[cell.id], budget, reference=twin))
-
-    def _update(self, cell: Cell, **fields: Any) -> None:
-        self.records[cell.id] = self.records[cell.id].model_copy(update=fields)
+        self.measure(cell)
+        return self.session.gate(cell)
 
     def _uncaptured(self) -> Any:
         """Let progress bars through to the terminal."""
         manager = self._config.pluginmanager.getplugin("capturemanager")
         return manager.global_and_fixture_disabled()
 
-    def write_report(self) -> Path:
-        """Write the report of the records so far."""
-        from goemo_eval.report.render import write_report
 
-        command = shlex.join(["pytest", *map(str, self._config.invocation_params.args)])
-        return write_report(
-            list(self.records.values()),
-            self.reports,
-            title=f"goemo_eval report: {self.profile_name}",
-            command=command,
-        )
+class _crash_fails:  # noqa: N801 - reads as a statement
+    """Turn the crash of a cell's process into its test's failure."""
 
+    def __enter__(self) -> None:
+        pass
 
-_BENCH = pytest.StashKey[Bench]()
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        from goemo_eval.errors import CellError
 
-
-@pytest.hookimpl(trylast=True)
-def pytest_configure(config: pytest.Config) -> None:
-    """Build the bench from the options; a user's mistake ends the run in one line, exit code 2."""
-    try:
-        config.stash[_BENCH] = Bench(config)
-    except GoemoError as error:
-        pytest.exit(f"goemo-eval: {error}", returncode=EXIT_BAD_INPUT)
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove temporary checkpoints."""
-    if _BENCH in config.stash:
-        config.stash[_BENCH].workbench.close()
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give each test that takes a ``cell`` the whole matrix, a cell's tests side by side."""
-    if "cell" in metafunc.fixturenames:
-        cells = metafunc.config.stash[_BENCH].cells
-        metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells], scope="session")
+        if isinstance(error, CellError):
+            pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture(scope="session")
-def bench(request: pytest.FixtureRequest) -> Bench:
-    """Give tests the run's `Bench`."""
-    return request.config.stash[_BENCH]
+def goemo(request: pytest.FixtureRequest) -> Goemo:
+    """Give tests the run."""
+    session = request.config.stash.get(_SESSION, None)
+    if session is None:
+        pytest.skip("goemo-eval was not asked for: pass --goemo")
+    return Goemo(session, request.config)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
     """End the run in one line when a test meets a mistake of the user's, such as a broken file."""
     report = yield
-    if call.excinfo is not None and isinstance(call.excinfo.value, GoemoError):
-        item.session.shouldfail = f"goemo-eval: {call.excinfo.value}"
-        item.config.stash[_USER_ERROR] = str(call.excinfo.value)
+    if _SESSION in item.config.stash and call.excinfo is not None:
+        from goemo_eval.errors import GoemoError
+
+        if isinstance(call.excinfo.value, GoemoError):
+            item.session.shouldfail = f"goemo-eval: {call.excinfo.value}"
+            item.config.stash[_USER_ERROR] = str(call.excinfo.value)
     return report
-
-
-_USER_ERROR = pytest.StashKey[str]()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the report of whatever was measured, also after a failure or an interruption."""
-    bench = session.config.stash.get(_BENCH, None)
-    if bench is not None and bench.records:
-        session.config.stash[_REPORT] = bench.write_report()
+    ours = session.config.stash.get(_SESSION, None)
+    if ours is None:
+        return
+    from goemo_eval.errors import EXIT_BAD_INPUT, GoemoError
+
+    command = shlex.join(["pytest", *map(str, session.config.invocation_params.args)])
+    try:
+        if (report := ours.write_report(command)) is not None:
+            session.config.stash[_REPORT] = report
+    except GoemoError as error:
+        session.config.stash[_USER_ERROR] = str(error)
     if _USER_ERROR in session.config.stash:
         session.exitstatus = EXIT_BAD_INPUT
 
 
-_REPORT = pytest.StashKey[Path]()
-
-
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say where the report is, and what a user must mend."""
+    """Say where the report is, what was not computed again, and what a user must mend."""
+    session = config.stash.get(_SESSION, None)
+    if session is None:
+        return
+    made = ", ".join(f"{count} {kind}" for kind, count in sorted(session.run.store.made.items()))
+    terminalreporter.write_line(f"goemo-eval: made {made or 'nothing: all of it was in the store'}")
     if _REPORT in config.stash:
         terminalreporter.write_line(f"goemo-eval: report in {config.stash[_REPORT]}")
     if _USER_ERROR in config.stash:
@@ -259,9 +261,13 @@ def pytest_benchmark_update_json(
 ) -> None:
     """Give every row of a cell the cell's final record: earlier rows saw it half filled."""
     del benchmarks
-    records = config.stash[_BENCH].records
+    session = config.stash.get(_SESSION, None)
+    if session is None:
+        return
     for row in output_json["benchmarks"]:
         early = row["extra_info"].get("goemo")
         if early is not None:
-            final = records[Cell(**early["cell"]).id]
+            from goemo_eval.records.schema import Cell
+
+            final = session.records[Cell(**early["cell"]).id]
             row["extra_info"]["goemo"] = final.model_dump(mode="json")

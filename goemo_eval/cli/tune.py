@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from tabulate import tabulate
 
+from goemo_eval.cli.option_view import takes_options
+from goemo_eval.cli.run import JUDGED, MATRIX, FileOption, one_cell, read_run_options
+from goemo_eval.errors import TuneError, unknown_name
 
+
+@takes_options(
+    leave_out=(*MATRIX, *JUDGED, "timing", "int8_repair", "thresholds", "max_length", "train")
+)
 def tune(
     space: Annotated[
         Path,
@@ -21,10 +28,6 @@ def tune(
     ],
     encoder: Annotated[str, typer.Option(help="Encoder to fine-tune.")],
     scheme: Annotated[str, typer.Option(help="raw, simplified, ekman or sentiment.")],
-    data: Annotated[str, typer.Option(help="sample, hub, or a directory of TSV files.")] = "sample",
-    recipe: Annotated[
-        str, typer.Option(help="Gives the fields that are not searched: a name or a TOML file.")
-    ] = "study",
     sampler: Annotated[str, typer.Option(help="grid, random or tpe.")] = "tpe",
     n_trials: Annotated[
         int, typer.Option(min=1, help="Finished trials in all; a grid has as many as points.")
@@ -58,61 +61,46 @@ def tune(
             help="Where best.toml, trials.csv and importance.png go; into the store by default.",
         ),
     ] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ENCODER=DIR", help="Pretrained weights to start from."),
-    ] = None,
-    dominance: Annotated[
-        str, typer.Option(help="auto, votes, frequent, rare, first, only.")
-    ] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
-    store: Annotated[Path | None, typer.Option(metavar="DIR", help="The store.")] = None,
+    file: FileOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the trials as JSON.")] = False,
+    **given: Any,
 ) -> None:
     """Search for a recipe by validation Macro-F1, and write the best one as a TOML file.
 
     The test split is not looked at. A search that was interrupted, or whose worker died, goes on
     when the same command is given again; several workers share one storage.
     """
-    from goemo_eval.measure.environment import available_threads
-    from goemo_eval.models.recipes import load_recipe
-    from goemo_eval.pipeline.evaluate import Workbench
-    from goemo_eval.pipeline.matrix import parse_choice, parse_dominance, parse_weights
-    from goemo_eval.pipeline.plan import Plan
-    from goemo_eval.pipeline.store import default_store
+    from goemo_eval.pipeline.cells import matrix
+    from goemo_eval.pipeline.steps import Run
+    from goemo_eval.pipeline.store import Store, default_store
     from goemo_eval.tune.outcome import finished_trials, write_outcome
     from goemo_eval.tune.space import read_space
     from goemo_eval.tune.study import SAMPLERS, Search, open_study, run_study
 
-    base = load_recipe(recipe).for_cell(encoder, scheme)
+    if sampler not in SAMPLERS:
+        raise TuneError(unknown_name("sampler", sampler, SAMPLERS))
+    options = read_run_options(file, {**given, **one_cell(encoder, scheme, seed)})
+    plan = matrix(options).plan
     search = Search(
         encoder=encoder,
         scheme=scheme,
-        space=read_space(space, base),
-        sampler=parse_choice(sampler, "sampler", SAMPLERS),  # type: ignore[arg-type]
+        space=read_space(space, plan.recipe_of(encoder, scheme)),
+        sampler=sampler,  # type: ignore[arg-type]
         n_trials=n_trials,
         seed=seed,
         rows=rows,
         prune=prune,
     )
     if sampler == "grid":
-        search.space.grid()  # before anything is opened or loaded
-    plan = Plan(
-        source=data,
-        recipe=base,
-        store=store or default_store(),
-        threads=threads or available_threads(),
-        dominance=parse_dominance(dominance),
-        weights=parse_weights(weights or []),
-    )
+        search.space.grid()  # before anything is opened
+    work = Run(plan, Store(options.store or default_store()))
     name = study or f"{encoder}-{scheme}-{space.stem}"
-    folder = plan.store / "tune"
+    folder = work.store.root / "tune"
     if storage is None:
         folder.mkdir(parents=True, exist_ok=True)
         storage = f"sqlite:///{(folder / 'studies.db').absolute()}"
     opened = open_study(storage, name, search, heartbeat_s=heartbeat_s)
-    with Workbench(plan) as workbench:
-        run_study(opened, search, workbench)
+    run_study(opened, search, work)
     out = out or folder / name
     write_outcome(opened, search.space, out)
     trials = finished_trials(opened)

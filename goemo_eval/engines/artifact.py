@@ -106,6 +106,19 @@ def read_artifact(path: Path) -> Artifact:
     EngineError
         If it is none, of another schema, or a file is missing, unlisted, elsewhere, or altered.
     """
+    info = read_info(path)
+    verify_files(path, info.files, described_by=DESCRIPTION)
+    return Artifact(path, info)
+
+
+def read_info(path: Path) -> ArtifactInfo:
+    """Read an artifact's description, without a look at its other files.
+
+    Raises
+    ------
+    EngineError
+        If it is none, or of another schema.
+    """
     entry = read_json(path / DESCRIPTION, error=EngineError, most_bytes=1 << 24)
     version = entry.get("schema_version") if isinstance(entry, dict) else None
     if version != SCHEMA_VERSION:
@@ -114,13 +127,11 @@ def read_artifact(path: Path) -> Artifact:
             "export the cell again"
         )
     try:
-        info = ArtifactInfo.model_validate(entry)
+        return ArtifactInfo.model_validate(entry)
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(map(str, first["loc"]))
         raise EngineError(f"{path / DESCRIPTION}: {at}: {first['msg']}") from None
-    verify_files(path, info.files, described_by=DESCRIPTION)
-    return Artifact(path, info)
 
 
 def verify_files(path: Path, files: dict[str, str], *, described_by: str) -> None:

@@ -1,62 +1,140 @@
-"""How the cells of a run are trained and measured."""
+"""What a run measures, and how: everything that its steps need to know, and no state."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from goemo_eval.measure.environment import available_threads
+from goemo_eval.cpu import available_threads
+from goemo_eval.data.dataset import Dataset
+from goemo_eval.data.schemes import Scheme, get_scheme
+from goemo_eval.data.task import Task, task_of
+from goemo_eval.measure.scenarios import Scenario
 from goemo_eval.models.recipes import Recipe
 
 INT8_BUDGET = 0.01
+TrainPolicy = Literal["missing", "never"]
+RepairPolicy = Literal["when-needed", "never"]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How cells are trained and measured.
+class Rounds:
+    """How often the batches of a scenario are timed: every one of `batches`, `rounds` times."""
+
+    batches: int
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How cells are timed: the same for all cells of a run that are scored, and for all that are not.
 
     Attributes
     ----------
-    source : str or Path
-        ``sample``, ``hub`` or a directory of TSV files.
+    scenarios : mapping of scenario to Rounds
+    passes : int
+        Over the whole split, of the cells that take turns.
+    offline_passes : int
+        Over the whole split, text in, scores out; 0 leaves them out.
+    """
+
+    scenarios: Mapping[Scenario, Rounds]
+    passes: int
+    offline_passes: int
+
+
+UNSCORED = Timing({"real": Rounds(4, 3), "padded128": Rounds(2, 2)}, passes=0, offline_passes=0)
+"""A cell without pretrained weights ranks nowhere: enough times to see what it costs."""
+TIMINGS = {
+    "quick": Timing(
+        {"real": Rounds(10, 10), "padded128": Rounds(4, 5), "single": Rounds(200, 1)},
+        passes=3,
+        offline_passes=3,
+    ),
+    "full": Timing(
+        {"real": Rounds(50, 4), "padded128": Rounds(20, 5), "single": Rounds(200, 2)},
+        passes=5,
+        offline_passes=3,
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a run measures and how.
+
+    Attributes
+    ----------
+    dataset : Dataset
     recipe : Recipe
-    store : Path
-        Where checkpoints and finished cells are kept.
     threads : int
     train : {"missing", "never"}
         Fine-tune what the store lacks, or leave those cells unscored.
     dominance : str
-        Rule of the multiclass schemes; ``auto`` is ``votes`` where the source has votes, else
+        Rule of the multiclass schemes; ``auto`` is ``votes`` where the data set has votes, else
         ``frequent``.
     strategy : str, optional
         Thresholds of the multilabel schemes: a name of `goemo_eval.measure.thresholds.STRATEGIES`,
         or ``chosen``; the recipe's by default.
+    groups : mapping of str to mapping of str to sequence of str
+        Schemes of the user's: class -> the labels that it stands for.
     checkpoints : mapping of (encoder, scheme) to Path
         Fine-tuned checkpoints that the user brings.
     weights : mapping of encoder to Path
         Pretrained weights that the user brings.
-    split_budget_s : float
-        Seconds after which no further timed pass over the test split begins.
-    batch_budget_s : float
-        Seconds for the timed rounds of one batch shape.
+    max_length : int, optional
+        Tokens to which texts are cut, of checkpoints that the user brings; theirs by default.
+    timing : Timing
     int8_repair : {"when-needed", "never"}
-        Keep layers in FP32 where INT8 loses more than `int8_budget`, or report plain INT8.
+        Smooth, and keep layers in FP32, where INT8 loses more than `int8_budget`; or report plain INT8.
     int8_budget : float
         Validation Macro-F1, with FP32's thresholds, that INT8 may lose.
     """
 
-    source: str | Path
+    dataset: Dataset
     recipe: Recipe
-    store: Path
     threads: int = field(default_factory=available_threads)
-    train: Literal["missing", "never"] = "missing"
+    train: TrainPolicy = "missing"
     dominance: str = "auto"
     strategy: str | None = None
+    groups: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     checkpoints: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     weights: Mapping[str, Path] = field(default_factory=dict)
-    split_budget_s: float = 10.0
-    batch_budget_s: float = 2.0
-    int8_repair: Literal["when-needed", "never"] = "when-needed"
+    max_length: int | None = None
+    timing: Timing = TIMINGS["quick"]
+    int8_repair: RepairPolicy = "when-needed"
     int8_budget: float = INT8_BUDGET
+
+    def scheme(self, name: str) -> Scheme:
+        """Return a scheme for the data set's labels, under the plan's dominance rule."""
+        rule = self.dominance
+        if rule == "auto":
+            rule = "frequent" if self.dataset.splits["train"].votes is None else "votes"
+        return get_scheme(
+            name,
+            self.dataset.labels,
+            dominance=rule,
+            fallback=self.dataset.fallback,
+            groups=self.groups,
+            single_label=self.dataset.single_label,
+        )
+
+    def task(self, scheme: str) -> Task:
+        """Return the data set under a scheme."""
+        return _task(self, scheme)
+
+    def recipe_of(self, encoder: str, scheme: str) -> Recipe:
+        """Return the recipe of an encoder under a scheme."""
+        return self.recipe.for_cell(encoder, scheme)
+
+    def strategy_of(self, encoder: str, scheme: str) -> str:
+        """Return the threshold strategy of a cell."""
+        return self.strategy or self.recipe_of(encoder, scheme).threshold_strategy
+
+
+@lru_cache(maxsize=8)
+def _task(plan: Plan, scheme: str) -> Task:
+    return task_of(plan.dataset, plan.scheme(scheme))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemo_eval.errors import TuneError
+from goemo_eval.files import write_atomic
 from goemo_eval.models.recipes import Recipe, recipe_toml
-from goemo_eval.pipeline.store import write_atomic
 from goemo_eval.tune.space import Space
 
 if TYPE_CHECKING:

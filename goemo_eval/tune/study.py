@@ -21,17 +21,17 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-from tqdm import tqdm
 
-from goemo_eval.data.splits import subset
+from goemo_eval.data.dataset import subset
 from goemo_eval.errors import DivergedError, TuneError
 from goemo_eval.measure.scoring import validation_score
 from goemo_eval.models.encoders import find_weights, get_encoder
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.training import fine_tune
 from goemo_eval.models.validation import Validation
-from goemo_eval.pipeline.evaluate import Workbench
-from goemo_eval.pipeline.store import key_of
+from goemo_eval.pipeline.keys import digest_of
+from goemo_eval.pipeline.steps import Run
+from goemo_eval.progress import progress
 from goemo_eval.tune.space import Space
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def open_study(storage: str, name: str, search: Search, *, heartbeat_s: int = 20
         ) from None
 
 
-def run_study(study: optuna.Study, search: Search, workbench: Workbench) -> None:
+def run_study(study: optuna.Study, search: Search, run: Run) -> None:
     """Work on a study until it is over; other workers may do the same at the same time.
 
     Raises
@@ -136,11 +136,11 @@ def run_study(study: optuna.Study, search: Search, workbench: Workbench) -> None
     TuneError
         If the study was begun with another search.
     """
-    _same_search(study, search, workbench)
-    worker = _Worker(study, search, workbench)
+    _same_search(study, search, run)
+    worker = _Worker(study, search, run)
     n_trials = len(search.space.grid()) if search.sampler == "grid" else search.n_trials
     _queue(study, search, n_trials)
-    with tqdm(total=n_trials, desc="trials", unit="trial", disable=None) as bar:
+    with progress(desc="trials", total=n_trials, unit="trial", leave=True) as bar:
         while True:
             with _experiments():
                 _fail_stale(study)
@@ -159,10 +159,10 @@ def run_study(study: optuna.Study, search: Search, workbench: Workbench) -> None
 class _Worker:
     """Runs trials one at a time."""
 
-    def __init__(self, study: optuna.Study, search: Search, workbench: Workbench) -> None:
-        self._study, self._search, self._workbench = study, search, workbench
-        self._folder = workbench.plan.store / "tune" / study.study_name
-        train = workbench.splits["train"]
+    def __init__(self, study: optuna.Study, search: Search, run: Run) -> None:
+        self._study, self._search, self._run = study, search, run
+        self._folder = run.store.root / "tune" / study.study_name
+        train = run.plan.dataset.splits["train"]
         self._train = train if search.rows is None else subset(train, search.rows, seed=search.seed)
 
     def run_one(self, n_trials: int) -> None:
@@ -211,31 +211,34 @@ class _Worker:
     def _fine_tune(self, trial: optuna.Trial, recipe: Recipe, after_epoch: Any) -> None:
         import optuna
 
-        plan = self._workbench.plan
+        plan = self._run.plan
         directory = plan.weights.get(self._search.encoder)
         encoder = get_encoder(self._search.encoder, directory)
         origin = trial.user_attrs.get(_RETRY_OF, trial.number)
         facts = recipe.training_facts() | {"name": ""}
         # A retried trial goes on from the state that the lost one left here.
-        out = self._folder / f"{origin}-{key_of(recipe=facts, data=self._train.sha256)}"
+        out = self._folder / f"{origin}-{digest_of(facts, self._train.sha256)}"
+        partial = out.with_name(f"{out.name}.partial")
         shutil.rmtree(out, ignore_errors=True)
         try:
             fine_tune(
                 encoder,
-                self._workbench.scheme(self._search.scheme),
+                plan.scheme(self._search.scheme),
                 self._train,
                 recipe=recipe,
                 weights=find_weights(encoder, directory),
                 out=out,
+                partial=partial,
                 seed=self._search.seed,
                 threads=plan.threads,
                 validation=Validation(
-                    self._workbench.splits["validation"], validation_score, after_epoch
+                    plan.dataset.splits["validation"], validation_score, after_epoch
                 ),
             )
         except (optuna.TrialPruned, DivergedError):
-            shutil.rmtree(out.with_name(out.name + ".partial"), ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
             raise
+        shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(out)  # the score is what is wanted; the best recipe is trained for itself
 
 
@@ -302,9 +305,9 @@ def _finished(trial: Any) -> bool:
     return trial.state.name in ("COMPLETE", "PRUNED")
 
 
-def _same_search(study: optuna.Study, search: Search, workbench: Workbench) -> None:
+def _same_search(study: optuna.Study, search: Search, run: Run) -> None:
     """Keep what the study searches, or compare it with what was kept."""
-    scheme = workbench.scheme(search.scheme)
+    scheme = run.plan.scheme(search.scheme)
     facts: Mapping[str, Any] = {
         "encoder": search.encoder,
         "scheme": search.scheme,
@@ -314,8 +317,8 @@ def _same_search(study: optuna.Study, search: Search, workbench: Workbench) -> N
         "sampler": search.sampler,
         "seed": search.seed,
         "rows": search.rows,
-        "train": workbench.splits["train"].sha256,
-        "validation": workbench.splits["validation"].sha256,
+        "train": run.plan.dataset.splits["train"].sha256,
+        "validation": run.plan.dataset.splits["validation"].sha256,
     }
     for name, value in facts.items():
         kept = study.user_attrs.get(name, value)

@@ -1,0 +1,195 @@
+"""What a run's options ask for: its plan, and the cells of the matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from goemo_eval.cpu import available_threads
+from goemo_eval.data.schemes import scheme_names
+from goemo_eval.data.sources import load_dataset
+from goemo_eval.engines.artifact import PRECISIONS
+from goemo_eval.engines.registry import ENGINES, missing_engine
+from goemo_eval.errors import CheckpointError, GoemoError, OptionError, unknown_name
+from goemo_eval.judge.budgets import Budgets
+from goemo_eval.measure.thresholds import CHOSEN, STRATEGIES
+from goemo_eval.models.encoders import encoder_names, get_encoder
+from goemo_eval.models.recipes import load_recipe
+from goemo_eval.options import Options
+from goemo_eval.pipeline.plan import INT8_BUDGET, TIMINGS, Plan
+from goemo_eval.records.schema import Cell
+
+SAMPLE = "sample"
+LINEAR = "linear"
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """A run's plan and cells, seed by seed, FP32 before INT8."""
+
+    plan: Plan
+    cells: tuple[Cell, ...]
+    reports: Path
+    """Where the report goes."""
+
+
+def matrix(options: Options, *, budgets: Budgets | None = None) -> Matrix:
+    """Resolve the options of a run; the data set is loaded here, nothing heavy else.
+
+    Raises
+    ------
+    GoemoError
+        If a name is unknown, data or recipe are malformed, or options contradict one another.
+    """
+    recipe = load_recipe(options.recipe or (SAMPLE if options.data == SAMPLE else "strong"))
+    if options.thresholds not in (None, CHOSEN, *STRATEGIES):
+        raise OptionError(
+            "--thresholds: "
+            + unknown_name("strategy", str(options.thresholds), [*STRATEGIES, CHOSEN])
+        )
+    dataset = load_dataset(
+        options.data,
+        text=options.text,
+        labels=options.labels,
+        separator=options.separator,
+        fallback=options.fallback,
+        seed=options.split_seed,
+        drop_shared=options.drop_shared,
+    )
+    brought = _brought(options)
+    limit = budgets.of(dataset.name).max_int8_drop if budgets else None
+    plan = Plan(
+        dataset=dataset,
+        recipe=recipe,
+        threads=options.threads or available_threads(),
+        train=options.train,
+        dominance=options.dominance,
+        strategy=options.thresholds,
+        groups=options.groups,
+        checkpoints=brought,
+        weights=_directories("--weights", options.weights),
+        max_length=options.max_length,
+        timing=TIMINGS[options.timing or ("quick" if options.data == SAMPLE else "full")],
+        int8_repair=options.int8_repair,
+        int8_budget=INT8_BUDGET if limit is None else limit,
+    )
+    cells = tuple(_cells(options, plan))
+    if not cells:
+        raise OptionError(
+            "the options leave no cell: --encoders, --schemes and --engines exclude one another"
+        )
+    return Matrix(plan, cells, options.reports or Path("reports") / dataset.name)
+
+
+def _cells(options: Options, plan: Plan) -> list[Cell]:
+    encoders = _encoders(options, plan)
+    schemes = _schemes(options, plan)
+    engines = _known("engine", options.engines, tuple(ENGINES)) or _default_engines(options)
+    precisions = sorted(_known("precision", options.precisions, PRECISIONS) or PRECISIONS)
+    cells = []
+    for encoder, scheme, seed in product(encoders, schemes, options.seeds):
+        if _lacks_checkpoint(encoder, scheme, options, plan):
+            continue
+        own = [LINEAR] if _is_linear(encoder) else [e for e in engines if e != LINEAR]
+        cells += [
+            Cell(encoder=encoder, scheme=scheme, engine=engine, precision=precision, seed=seed)
+            for engine, precision in product(own, precisions)
+        ]
+    return cells
+
+
+def _encoders(options: Options, plan: Plan) -> Sequence[str]:
+    """Return the encoders: those named, else those brought, else the registered ones."""
+    if len(options.seeds) > 1 and plan.checkpoints:
+        pairs = ", ".join("-".join(pair) for pair in plan.checkpoints)
+        raise CheckpointError(
+            f"--checkpoint {pairs} was fine-tuned with one seed: pass one seed, or leave it out"
+        )
+    brought = dict.fromkeys([*(encoder for encoder, _ in plan.checkpoints), *plan.weights])
+    names = options.encoders or tuple(brought) or encoder_names()
+    for name in names:
+        if not any(name == encoder for encoder, _ in plan.checkpoints):
+            get_encoder(name, plan.weights.get(name))
+    unused = [name for name in brought if name not in names]
+    if unused:
+        raise OptionError(
+            f"--encoders leaves out {', '.join(unused)}, for which something was brought"
+        )
+    return names
+
+
+def _schemes(options: Options, plan: Plan) -> Sequence[str]:
+    """Return the schemes: those named, else what data and brought checkpoints allow."""
+    known = (*scheme_names(), *plan.groups)
+    if options.schemes:
+        return _known("scheme", options.schemes, known)
+    if plan.checkpoints and not plan.weights:
+        return tuple(dict.fromkeys(scheme for _, scheme in plan.checkpoints))
+    dataset = plan.dataset
+    if dataset.single_label:
+        return ("simplified",)
+    labelled = all(split.labels.any(axis=1).all() for split in dataset.splits.values())
+    return ("raw", "simplified") if labelled else ("raw",)
+
+
+def _default_engines(options: Options) -> Sequence[str]:
+    """Return torch for the sample, which anyone can run, else every engine that is installed."""
+    if options.data == SAMPLE:
+        return ("torch",)
+    return [name for name in ENGINES if name == "torch" or missing_engine(name) is None]
+
+
+def _lacks_checkpoint(encoder: str, scheme: str, options: Options, plan: Plan) -> bool:
+    """Say whether an encoder that is known by its checkpoints alone has none under a scheme."""
+    if not any(encoder == brought for brought, _ in plan.checkpoints):
+        return False
+    if (encoder, scheme) in plan.checkpoints or encoder in plan.weights:
+        return False
+    if options.schemes and encoder not in encoder_names():
+        raise CheckpointError(
+            f"--schemes names {scheme}, but no checkpoint of {encoder} was brought for it: add "
+            f"--checkpoint {encoder}-{scheme}=DIR"
+        )
+    return True
+
+
+def _brought(options: Options) -> dict[tuple[str, str], Path]:
+    """Read ``ENCODER-SCHEME=DIR``."""
+    found = {}
+    known = (*scheme_names(), *options.groups)
+    for name, path in _directories("--checkpoint", options.checkpoint).items():
+        encoder, _, scheme = name.partition("-")
+        if not scheme:
+            raise CheckpointError(f"--checkpoint {name}={path}: expected ENCODER-SCHEME=DIR")
+        if scheme not in known:
+            raise CheckpointError(
+                f"--checkpoint {name}={path}: {unknown_name('scheme', scheme, known)}"
+            )
+        found[encoder, scheme] = path
+    return found
+
+
+def _directories(option: str, given: Mapping[str, Path]) -> dict[str, Path]:
+    found = {}
+    for name, path in given.items():
+        expanded = path.expanduser()
+        if not expanded.is_dir():
+            raise CheckpointError(f"{option} {name}={path}: no such directory")
+        found[name] = expanded
+    return found
+
+
+def _known(kind: str, names: Sequence[str], known: Sequence[str]) -> Sequence[str]:
+    for name in names:
+        if name not in known:
+            raise OptionError(unknown_name(kind, name, known))
+    return names
+
+
+def _is_linear(encoder: str) -> bool:
+    try:
+        return get_encoder(encoder).model_type == LINEAR
+    except GoemoError:
+        return False

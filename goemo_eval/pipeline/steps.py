@@ -1,0 +1,411 @@
+"""The steps of a cell up to its scores: fit, convert, predict, decide.
+
+Each is a function of a run and a cell, and asks the step before it for what it needs; what the store
+holds under the step's key is not computed again.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from goemo_eval.cpu import has_dot_products, isa_limit
+from goemo_eval.engines.artifact import Variant
+from goemo_eval.engines.registry import ENGINES
+from goemo_eval.measure.environment import versions
+from goemo_eval.measure.scenarios import texts_sha256
+from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint
+from goemo_eval.models.encoders import find_weights, get_encoder
+from goemo_eval.models.recipes import effective_compute
+from goemo_eval.pipeline.children import in_fork, in_new_process
+from goemo_eval.pipeline.decide import Scored, decide
+from goemo_eval.pipeline.keys import (
+    ConvertKey,
+    DecideKey,
+    FitKey,
+    PredictKey,
+    RepairKey,
+    digest_of,
+    machine,
+)
+from goemo_eval.pipeline.plan import Plan
+from goemo_eval.pipeline.store import Entry, Store
+from goemo_eval.pipeline.work import (
+    PROCESS,
+    REPAIR,
+    convert_checkpoint,
+    fit_checkpoint,
+    predict_artifact,
+    repair_variant,
+    write_stand_in,
+)
+from goemo_eval.records.schema import Cell, PrecisionSearch
+
+CALIBRATION_TEXTS = 256
+"""Training texts, spread evenly over the split, on which an engine fits its INT8 ranges."""
+PROBE_TEXTS = 64
+"""Test texts that a cell which is not scored is run on, to see what its process takes."""
+TRAINED_BY = ("goemo-eval", "torch", "transformers", "accelerate", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A plan and the store that its results are kept in."""
+
+    plan: Plan
+    store: Store
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A checkpoint to measure, and why it cannot be scored, if it cannot."""
+
+    checkpoint: Checkpoint
+    unscored_reason: str | None
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A cell's artifact, and how its variant was found."""
+
+    entry: Entry
+    key: ConvertKey
+    search: dict[str, Any] | None
+    """What the repair of INT8 found; None where none was needed."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A cell's logits by split, and what the process that computed them took."""
+
+    entry: Entry
+    process: dict[str, Any]
+
+    def logits(self, split: str, *, single: bool = False) -> npt.NDArray[np.float32]:
+        """Return logits of shape (N, K), of the scored batches or of single texts."""
+        found: npt.NDArray[np.float32] = np.load(
+            self.entry.content / f"{split}{'-single' if single else ''}.npy", allow_pickle=False
+        )
+        return found
+
+
+@functools.lru_cache(maxsize=256)
+def fit(run: Run, cell: Cell) -> Fitted:
+    """Return a cell's checkpoint: brought, fine-tuned now or before, or a stand-in.
+
+    Raises
+    ------
+    CheckpointError
+        If a checkpoint is altered or does not fit the scheme, or an encoder is unknown.
+    CellError
+        If fine-tuning died.
+    """
+    plan, scheme = run.plan, run.plan.scheme(cell.scheme)
+    brought = plan.checkpoints.get((cell.encoder, cell.scheme))
+    if brought is not None:
+        checkpoint = read_checkpoint(brought, max_length=plan.max_length)
+        checkpoint.check_fits(scheme)
+        return Fitted(checkpoint, None)
+    directory = plan.weights.get(cell.encoder)
+    encoder = get_encoder(cell.encoder, directory)
+    weights = find_weights(encoder, directory)
+    recipe = plan.recipe_of(cell.encoder, cell.scheme)
+    splits = plan.dataset.splits
+    common: dict[str, Any] = {
+        "encoder": encoder.name,
+        "scheme": scheme.facts(),
+        "seed": cell.seed,
+        "weights_sha256": weights.sha256,
+        "max_length": recipe.max_length,
+        "versions": _versions(TRAINED_BY),
+        "isa_limit": isa_limit(),
+    }
+    reason = None
+    if weights.kind == "random":
+        reason = f"no pretrained weights: {weights.reason}"
+    else:
+        key = FitKey(
+            trained=True,
+            recipe=recipe.training_facts(),
+            compute=effective_compute(recipe),
+            train_sha256=splits["train"].sha256,
+            # The rows that choose an epoch or a bias are part of what made the weights.
+            validation_sha256=splits["validation"].sha256 if recipe.needs_validation else None,
+            threads=plan.threads,
+            **common,
+        )
+        if plan.train == "never" and run.store.find(key) is None:
+            reason = "not fine-tuned yet, and --train never"
+
+    def train(out: Path) -> None:
+        with run.store.partial(key) as partial:
+            in_fork(
+                fit_checkpoint,
+                encoder,
+                scheme,
+                splits,
+                recipe=recipe,
+                weights=weights,
+                seed=cell.seed,
+                threads=plan.threads,
+                out=out,
+                partial=partial,
+            )
+
+    def stand_in(out: Path) -> None:
+        in_fork(
+            write_stand_in,
+            encoder,
+            scheme,
+            weights=weights,
+            seed=cell.seed,
+            max_length=recipe.max_length,
+            out=out,
+        )
+
+    if reason is None:
+        entry = run.store.get_or(key, train)
+    else:
+        entry = run.store.get_or(FitKey(trained=False, **common), stand_in)
+    return Fitted(read_checkpoint(entry.content), reason)
+
+
+def convert(run: Run, cell: Cell) -> Converted:
+    """Return a cell's artifact; of an INT8 cell that loses too much, the repaired one.
+
+    Raises
+    ------
+    GoemoError
+        As `fit` does, or if the engine cannot convert the checkpoint.
+    CellError
+        If a process died.
+    """
+    plain = _convert(run, cell, Variant(engine=cell.engine, precision=cell.precision))
+    if cell.precision == "fp32" or run.plan.int8_repair == "never":
+        return plain
+    if fit(run, cell).unscored_reason is not None:
+        return plain
+    lost = _lost(run, cell, plain)
+    if lost is None:
+        return plain
+    found = _repair(run, cell, plain, least=lost["least"])
+    variant = plain.key.variant.model_copy(
+        update={"smoothed": found["smoothed"], "kept_fp32": tuple(found["kept_fp32"])}
+    )
+    repaired = _convert(run, cell, variant)
+    return Converted(repaired.entry, repaired.key, {**lost, **found})
+
+
+def artifact(run: Run, cell: Cell) -> Entry:
+    """Return a cell's artifact with its files verified, made again if they were damaged."""
+    return _convert(run, cell, convert(run, cell).key.variant, read=True).entry
+
+
+def predict(run: Run, cell: Cell) -> Predicted:
+    """Return a cell's logits on validation and test, or a probe's of a cell that is not scored."""
+    return _predict(run, cell, convert(run, cell))
+
+
+def scores(run: Run, cell: Cell) -> Scored | None:
+    """Return what a cell scores, INT8 by its FP32 twin's thresholds; None of one that is not scored."""
+    if fit(run, cell).unscored_reason is not None:
+        return None
+    return _decide(run, cell, predict(run, cell))[0]
+
+
+def search_of(run: Run, cell: Cell, converted: Converted) -> PrecisionSearch | None:
+    """Return how an INT8 cell was repaired, as its record tells it."""
+    found = converted.search
+    if found is None:
+        return None
+    return PrecisionSearch(
+        budget=run.plan.int8_budget,
+        plain_validation_macro_f1=found["plain_validation_macro_f1"],
+        plain_test_macro_f1=found["plain_test_macro_f1"],
+        smoothed_validation_macro_f1=found["smoothed_macro_f1"],
+        validation_macro_f1=found["macro_f1"],
+        within_budget=found["macro_f1"] >= found["least"],
+        int8_share=found["int8_share"],
+        passes=found["passes"],
+        seconds=found["seconds"],
+    )
+
+
+def _convert(run: Run, cell: Cell, variant: Variant, *, read: bool = False) -> Converted:
+    plan, checkpoint = run.plan, fit(run, cell).checkpoint
+    engine = ENGINES[cell.engine]
+    calibration: list[str] = []
+    if engine.calibrates and variant.precision == "int8":
+        calibration = spread(plan.dataset.splits["train"].texts, CALIBRATION_TEXTS)
+    key = ConvertKey(
+        cell=cell.id,
+        checkpoint_sha256=checkpoint.content_sha256,
+        max_length=checkpoint.max_length,
+        variant=variant,
+        calibration_sha256=texts_sha256(calibration) if calibration else None,
+        versions=_versions(("goemo-eval", *engine.converted_by)),
+        dot_products=has_dot_products(),
+        isa_limit=isa_limit(),
+    )
+
+    def make(out: Path) -> None:
+        in_fork(
+            convert_checkpoint,
+            checkpoint,
+            variant,
+            calibration=calibration,
+            threads=plan.threads,
+            out=out,
+        )
+
+    return Converted(run.store.get_or(key, make, read=read), key, None)
+
+
+def _predict(run: Run, cell: Cell, converted: Converted) -> Predicted:
+    plan = run.plan
+    texts = plan.task(cell.scheme).texts
+    if fit(run, cell).unscored_reason is None:
+        wanted = {name: texts[name] for name in ("validation", "test")}
+    else:
+        wanted = {"probe": texts["test"][:PROBE_TEXTS]}
+    # Logits of INT8 depend on what shares a batch: how much, is seen on the test split.
+    alone = ["test"] if cell.precision == "int8" and "test" in wanted else []
+    key = PredictKey(
+        cell=cell.id,
+        artifact_sha256=converted.entry.sha256,
+        texts_sha256={name: texts_sha256(rows) for name, rows in wanted.items()},
+        one_at_a_time=bool(alone),
+        threads=plan.threads,
+        versions=_versions(("goemo-eval", *ENGINES[cell.engine].run_by)),
+        **machine(),
+    )
+
+    def make(out: Path) -> None:
+        # Its files are about to be read: they are verified first.
+        verified = _convert(run, cell, converted.key.variant, read=True).entry
+        in_new_process(
+            predict_artifact,
+            verified.content,
+            wanted,
+            one_at_a_time=alone,
+            threads=plan.threads,
+            out=out,
+        )
+
+    entry = run.store.get_or(key, make)
+    return Predicted(entry, json.loads((entry.content / PROCESS).read_bytes()))
+
+
+def _decide(run: Run, cell: Cell, predicted: Predicted) -> tuple[Scored, Entry]:
+    plan, task = run.plan, run.plan.task(cell.scheme)
+    reference: tuple[Scored, Entry] | None = None
+    if cell.precision == "int8":
+        twin = cell.at("fp32")
+        reference = _decide(run, twin, predict(run, twin))
+    key = DecideKey(
+        cell=cell.id,
+        logits_sha256=predicted.entry.sha256,
+        targets_sha256=_targets_sha256(run, cell),
+        strategy=plan.strategy_of(cell.encoder, cell.scheme),
+        reference_sha256=reference[1].sha256 if reference else None,
+        versions=_versions(("goemo-eval", "scikit-learn", "numpy", "scipy")),
+    )
+
+    def make(out: Path) -> None:
+        found = decide(
+            {name: predicted.logits(name) for name in ("validation", "test")},
+            task,
+            key.strategy,
+            reference=reference[0] if reference else None,
+        )
+        (out / "scored.json").write_text(found.model_dump_json() + "\n", encoding="utf-8")
+
+    entry = run.store.get_or(key, make)
+    return Scored.model_validate_json((entry.content / "scored.json").read_bytes()), entry
+
+
+def _lost(run: Run, cell: Cell, plain: Converted) -> dict[str, Any] | None:
+    """Say what plain INT8 lost, if it lost more than its budget on validation."""
+    twin = scores(run, cell.at("fp32"))
+    own, _ = _decide(run, cell, _predict(run, cell, plain))
+    assert twin is not None
+    least = twin.scores.validation.macro_f1 - run.plan.int8_budget
+    if own.scores.validation.macro_f1 >= least:
+        return None
+    return {
+        "least": least,
+        "plain_validation_macro_f1": own.scores.validation.macro_f1,
+        "plain_test_macro_f1": own.scores.test.macro_f1,
+    }
+
+
+def _repair(run: Run, cell: Cell, plain: Converted, *, least: float) -> dict[str, Any]:
+    plan, task = run.plan, run.plan.task(cell.scheme)
+    twin = scores(run, cell.at("fp32"))
+    assert twin is not None
+    thresholds = twin.fitted_thresholds
+    key = RepairKey(
+        cell=cell.id,
+        plain=plain.key,
+        validation_sha256=_targets_sha256(run, cell),
+        thresholds_sha256=None if thresholds is None else digest_of(thresholds.values.tolist()),
+        least=least,
+        threads=plan.threads,
+        isa_flags=machine()["isa_flags"],
+    )
+
+    def make(out: Path) -> None:
+        in_fork(
+            repair_variant,
+            fit(run, cell).checkpoint,
+            cell.engine,
+            texts=task.texts["validation"],
+            targets=task.targets["validation"],
+            labels=task.scheme.labels,
+            thresholds=thresholds,
+            least=least,
+            calibration=spread(plan.dataset.splits["train"].texts, CALIBRATION_TEXTS),
+            threads=plan.threads,
+            out=out,
+            scratch=run.store.scratch("repair"),
+        )
+
+    entry = run.store.get_or(key, make)
+    found: dict[str, Any] = json.loads((entry.content / REPAIR).read_bytes())
+    return found
+
+
+def _targets_sha256(run: Run, cell: Cell) -> str:
+    """Return the hash of the texts and targets that a cell is scored on."""
+    task = run.plan.task(cell.scheme)
+    digest = hashlib.sha256()
+    for name in ("validation", "test"):
+        targets = np.ascontiguousarray(task.targets[name])
+        digest.update(f"{name} {targets.dtype} {targets.shape} ".encode())
+        digest.update(targets.tobytes() + texts_sha256(task.texts[name]).encode())
+    return digest.hexdigest()
+
+
+def _versions(names: Sequence[str]) -> dict[str, str]:
+    return {name: version for name, version in versions().items() if name in names}
+
+
+def spread(texts: Sequence[str], count: int) -> list[str]:
+    """Return `count` texts, or all if there are fewer, evenly spaced over a split.
+
+    Examples
+    --------
+    >>> spread("abcdefg", 3)
+    ['a', 'c', 'e']
+    """
+    if count >= len(texts):
+        return [*texts]
+    return [texts[i * len(texts) // count] for i in range(count)]
