@@ -16,6 +16,7 @@ from goemo_eval.errors import EXIT_BAD_INPUT, EXIT_PASS, EXIT_REGRESSION, CellEr
 
 if TYPE_CHECKING:
     from goemo_eval.options import Options
+    from goemo_eval.pipeline.cells import Matrix
     from goemo_eval.records.schema import Record
 
 MATRIX = ("encoders", "schemes", "engines", "precisions", "seeds", "checkpoint")
@@ -121,6 +122,9 @@ def train(
         raise CheckpointError(f"--out {out}: exists already: choose another directory")
     options = read_run_options(file, {**given, **one_cell(encoder, scheme, seed)})
     found = matrix(options)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        _train_together(found, out)
+        return
     store = Store(options.store or default_store())
     try:
         fitted = fit(Run(found.plan, store), found.cells[0])
@@ -131,8 +135,32 @@ def train(
             f"cannot fine-tune {encoder}: {fitted.unscored_reason}; pass --weights {encoder}=DIR"
         )
     path = fitted.checkpoint.path
-    if os.environ.get("RANK", "0") == "0":  # under torchrun, the first process speaks
-        print(shutil.copytree(path, out) if out is not None else path)
+    print(shutil.copytree(path, out) if out is not None else path)
+
+
+def _train_together(found: Matrix, out: Path | None) -> None:
+    """Fine-tune one cell on all processes that torchrun started; they cannot wait for one another's store."""
+    from goemo_eval.models.encoders import find_weights, get_encoder
+    from goemo_eval.pipeline.work import fit_checkpoint
+
+    if out is None:
+        raise CheckpointError("under torchrun, say where the checkpoint goes: --out DIR")
+    plan, cell = found.plan, found.cells[0]
+    directory = plan.weights.get(cell.encoder)
+    encoder = get_encoder(cell.encoder, directory)
+    fit_checkpoint(
+        encoder,
+        plan.scheme(cell.scheme),
+        plan.dataset.splits,
+        recipe=plan.recipe_of(cell.encoder, cell.scheme),
+        weights=find_weights(encoder, directory),
+        seed=cell.seed,
+        threads=plan.threads,
+        out=out,
+        partial=out.with_name(f"{out.name}.partial"),
+    )
+    if os.environ.get("RANK", "0") == "0":
+        print(out)
 
 
 @takes_options(leave_out=(*MATRIX, *JUDGED))

@@ -88,7 +88,7 @@ def measure(run: Run, cell: Cell) -> Record:
         memory=_memory(predicted),
         environment=_environment(run.plan, predicted, began),
         unscored_reason=fitted.unscored_reason,
-        precision_search=search_of(run, cell, converted),
+        precision_search=search_of(run, converted),
         served=_served(run, cell, predicted, scored) if scored else None,
         **(scored.fields() if scored else {}),
     )

@@ -77,7 +77,7 @@ def _answer(call: Any, answers: IO[bytes]) -> None:
     function, args, kwargs = call
     try:
         content = pickle.dumps(("returned", function(*args, **kwargs)))
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the caller is to hear of it
+    except BaseException as error:
         content = pickle.dumps(("raised", _sendable(error)))
     answers.write(content)
     answers.flush()
@@ -88,7 +88,7 @@ def _sendable(error: BaseException) -> BaseException:
     if isinstance(error, GoemoError | CellError | OSError | KeyboardInterrupt):
         try:
             pickle.loads(pickle.dumps(error))  # noqa: S301 - some cannot be built again
-        except Exception:  # noqa: BLE001 - of any kind
+        except Exception:
             return CellError(f"{type(error).__name__}: {error}")
         return error
     traceback.print_exception(error)

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from goemo_eval.errors import CellError
@@ -77,7 +78,7 @@ class _Process:
     def __init__(self, preload: list[str]) -> None:
         self.began = time.monotonic()
         ours, theirs = os.pipe()
-        self._popen = subprocess.Popen(
+        self._popen = subprocess.Popen(  # noqa: S603 - this very interpreter
             [sys.executable, "-m", "goemo_eval.pipeline.child", str(theirs), *preload],
             stdin=subprocess.PIPE,
             stdout=sys.stderr.fileno() if _has_fileno(sys.stderr) else subprocess.DEVNULL,
@@ -92,11 +93,9 @@ class _Process:
 
     def send(self, call: Any) -> None:
         assert self._popen.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # it is gone: `receive` says how
             pickle.dump(call, self._popen.stdin)
             self._popen.stdin.flush()
-        except BrokenPipeError:
-            pass  # it is gone: `receive` says how
 
     def receive(self, what: str) -> Any:
         try:
@@ -111,10 +110,8 @@ class _Process:
 
     def close(self) -> None:
         assert self._popen.stdin is not None
-        try:
+        with suppress(BrokenPipeError):
             self._popen.stdin.close()  # its sign to end
-        except BrokenPipeError:
-            pass
         self._answers.close()
         try:
             self._popen.wait(timeout=5)

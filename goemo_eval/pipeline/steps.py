@@ -221,7 +221,7 @@ def scores(run: Run, cell: Cell) -> Scored | None:
     return _decide(run, cell, predict(run, cell))[0]
 
 
-def search_of(run: Run, cell: Cell, converted: Converted) -> PrecisionSearch | None:
+def search_of(run: Run, converted: Converted) -> PrecisionSearch | None:
     """Return how an INT8 cell was repaired, as its record tells it."""
     found = converted.search
     if found is None:

@@ -265,7 +265,7 @@ def _check_schema(root: Path) -> None:
     if root.exists() and not root.is_dir():
         raise StoreError(f"store {root}: no directory: pass another --store")
     try:
-        there = set(os.listdir(root)) if root.exists() else set()
+        there = {path.name for path in root.iterdir()} if root.exists() else set()
     except OSError as error:
         raise StoreError(f"store {root}: cannot be read ({error.strerror})") from None
     if not there - {"work"}:
