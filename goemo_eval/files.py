@@ -66,9 +66,20 @@ def read_text(
 
 
 def read_json(
-    path: Path, *, error: type[GoemoError] = GoemoError, most_bytes: int = MOST_BYTES
+    path: Path,
+    *,
+    error: type[GoemoError] = GoemoError,
+    most_bytes: int = MOST_BYTES,
+    allow_nan: bool = False,
 ) -> Any:
     """Read a JSON file; a key that stands twice in an object, NaN and infinities are refused.
+
+    Parameters
+    ----------
+    path, error, most_bytes
+        As of `read_regular`.
+    allow_nan : bool, default False
+        Read NaN and infinities, which Python's own writer makes: for files that others add to.
 
     Raises
     ------
@@ -77,7 +88,8 @@ def read_json(
     """
     text = read_text(path, error=error, most_bytes=most_bytes)
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        constants = float if allow_nan else _no_constant
+        return json.loads(text, object_pairs_hook=_once, parse_constant=constants)
     except RecursionError:
         raise error(f"{path}: not JSON of ours (nested too deeply)") from None
     except ValueError as problem:

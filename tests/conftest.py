@@ -6,23 +6,16 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
-from goemo_eval.data.schemes import get_scheme
-from goemo_eval.data.sources import load_split
-from goemo_eval.data.splits import Split, make_split
 from goemo_eval.measure.environment import Environment
 from goemo_eval.measure.machine_load import Load
 from goemo_eval.measure.metrics import score_predictions
 from goemo_eval.measure.scenarios import Latency, percentiles
-from goemo_eval.models.checkpoint import Checkpoint
-from goemo_eval.models.encoders import Encoder, Weights, find_weights, get_encoder, load_tokenizer
-from goemo_eval.models.recipes import Recipe, load_recipe
-from goemo_eval.models.training import fine_tune
 from goemo_eval.records.decisions import pack_decisions
 from goemo_eval.records.schema import (
     Cell,
@@ -33,6 +26,12 @@ from goemo_eval.records.schema import (
     SplitScores,
     WeightsEntry,
 )
+
+if TYPE_CHECKING:  # what a fixture needs it imports itself: most tests need no model and no data
+    from goemo_eval.data.splits import Split
+    from goemo_eval.models.checkpoint import Checkpoint
+    from goemo_eval.models.encoders import Weights
+    from goemo_eval.models.recipes import Recipe
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("tests", deadline=None)
@@ -53,11 +52,15 @@ def goemotions_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def sample() -> dict[str, Split]:
+    from goemo_eval.data.sources import load_split
+
     return {name: load_split("sample", name) for name in ("train", "validation", "test")}
 
 
 def head(split: Split, rows: int) -> Split:
     """The first rows of a split."""
+    from goemo_eval.data.splits import make_split
+
     labels = [[int(i) for i in row.nonzero()[0]] for row in split.labels[:rows]]
     triples = zip(split.texts[:rows], labels, split.ids[:rows], strict=True)
     return make_split(split.name, split.source, triples)
@@ -76,6 +79,8 @@ def short_sample(sample: dict[str, Split]) -> dict[str, Split]:
 
 @pytest.fixture(scope="session")
 def minilm_weights() -> Weights:
+    from goemo_eval.models.encoders import find_weights, get_encoder
+
     weights = find_weights(get_encoder("minilm"))
     assert weights.kind == "pretrained", weights.reason
     return weights
@@ -83,6 +88,8 @@ def minilm_weights() -> Weights:
 
 @pytest.fixture(scope="session")
 def quick_recipe() -> Recipe:
+    from goemo_eval.models.recipes import load_recipe
+
     return load_recipe("sample").model_copy(update={"name": "quick", "epochs": 1})
 
 
@@ -94,6 +101,10 @@ def minilm_raw(
     quick_recipe: Recipe,
 ) -> Checkpoint:
     """MiniLM's real weights, fine-tuned for a few steps on the sample."""
+    from goemo_eval.data.schemes import get_scheme
+    from goemo_eval.models.encoders import get_encoder
+    from goemo_eval.models.training import fine_tune
+
     return fine_tune(
         get_encoder("minilm"),
         get_scheme("raw"),
@@ -104,17 +115,13 @@ def minilm_raw(
     )
 
 
-TINY = Encoder(
-    name="tiny",
-    model_type="bert",
-    config={
-        "vocab_size": 30522,
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-    },
-)
+TINY = {
+    "vocab_size": 30522,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
 
 
 @pytest.fixture(scope="session")
@@ -123,9 +130,11 @@ def tiny_weights_dir(tmp_path_factory: pytest.TempPathFactory, minilm_weights: W
     import torch
     from transformers import BertConfig, BertModel
 
+    from goemo_eval.models.encoders import load_tokenizer
+
     directory = tmp_path_factory.mktemp("tiny")
     torch.manual_seed(0)
-    BertModel(BertConfig(**TINY.config)).save_pretrained(directory)
+    BertModel(BertConfig(**TINY)).save_pretrained(directory)
     load_tokenizer(minilm_weights).save_pretrained(directory)
     return directory
 

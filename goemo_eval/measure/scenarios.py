@@ -30,7 +30,8 @@ LEAST_FOR_P99 = 100
 MOST_SPREAD = 0.25
 """Of the times of one batch around their median: what a quiet machine stays below."""
 
-Seconds = Annotated[float, Field(gt=0, lt=1e6)]
+Seconds = Annotated[float, Field(ge=1e-9, lt=1e6)]
+"""From what no clock tells apart up to eleven days."""
 _ROUNDING = 1e-9  # percentiles travel as decimal text
 _QUEUE = 8  # least batches of a turn for engines that run them side by side
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from goemo_eval.errors import RecordError
 from goemo_eval.frozen import Frozen
@@ -21,14 +21,27 @@ from goemo_eval.frozen import Frozen
 BoolArray = npt.NDArray[np.bool_]
 
 
+MOST_DECISIONS = 1 << 28
+"""Texts times labels that are kept: as booleans they take a quarter of a gigabyte."""
+
+
 class Decisions(Frozen):
     """Truth and predictions of one split, in the order of its rows."""
 
-    rows: Annotated[int, Field(ge=1)]
-    labels: Annotated[int, Field(ge=1)]
+    rows: Annotated[int, Field(ge=1, le=MOST_DECISIONS)]
+    labels: Annotated[int, Field(ge=1, le=MOST_DECISIONS)]
     targets: str
     """Base64 of the zlib stream of the packed bits, row by row, most significant bit first."""
     predictions: str
+
+    @model_validator(mode="after")
+    def _not_endless(self) -> Self:
+        # A small text may state, and unpack to, any number of bits.
+        if self.rows * self.labels > MOST_DECISIONS:
+            raise ValueError(
+                f"{self.rows} texts x {self.labels} labels: at most {MOST_DECISIONS} decisions are kept"
+            )
+        return self
 
 
 def pack_decisions(
@@ -42,7 +55,17 @@ def pack_decisions(
         Class ids are kept as one bit in their column.
     n_labels : int
         K.
+
+    Raises
+    ------
+    RecordError
+        If there are more than `MOST_DECISIONS`.
     """
+    if len(targets) * n_labels > MOST_DECISIONS:
+        raise RecordError(
+            f"{len(targets):,} texts x {n_labels:,} labels: a record keeps at most {MOST_DECISIONS:,} "
+            "decisions: score fewer texts"
+        )
     truth, guess = _indicator(targets, n_labels), _indicator(predictions, n_labels)
     return Decisions(
         rows=len(truth), labels=n_labels, targets=_packed(truth), predictions=_packed(guess)

@@ -24,7 +24,10 @@ from goemo_eval.records.decisions import Decisions
 #    limit and cut texts; the artifact; smoothing; what training computed in; served agreement.
 SCHEMA_VERSION = 3
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
+Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
+"""What the generators of every library here take."""
+_ROUNDING = 1e-9  # numbers travel as decimal text
 
 
 class Cell(Frozen):
@@ -34,7 +37,7 @@ class Cell(Frozen):
     scheme: Name
     engine: Name
     precision: Literal["fp32", "int8"]
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
     @property
     def id(self) -> str:
@@ -186,9 +189,20 @@ class BudgetCheck(Frozen):
     """One budget and what was measured against it."""
 
     name: str
+    """Begins with ``min_`` or ``max_``."""
     limit: float
     value: float
     passed: bool
+
+    @model_validator(mode="after")
+    def _passed_as_measured(self) -> Self:
+        least = self.name.startswith("min_")
+        kept = self.value >= self.limit if least else self.value <= self.limit
+        if self.passed != kept:
+            raise ValueError(
+                f"passed is {self.passed} for {self.value} against {self.name} {self.limit}"
+            )
+        return self
 
 
 class Record(Frozen):
@@ -196,7 +210,7 @@ class Record(Frozen):
 
     cell: Cell
     kind: Literal["multilabel", "multiclass"]
-    labels: tuple[str, ...]
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
     dominance: str | None
     data: Data
     weights: WeightsEntry
@@ -238,17 +252,60 @@ class Record(Frozen):
 
     @model_validator(mode="after")
     def _one_entry_per_label(self) -> Self:
+        if len(set(self.labels)) != len(self.labels) or not all(self.labels):
+            raise ValueError("labels must be names, each once")
         lengths = {
             "thresholds.values": self.thresholds and len(self.thresholds.values),
-            "scores.validation.per_label": self.scores and len(self.scores.validation.per_label),
-            "scores.test.per_label": self.scores and len(self.scores.test.per_label),
             "decisions.labels": self.decisions and self.decisions.labels,
             "calibration.ece_per_label": self.calibration and len(self.calibration.ece_per_label),
             "threshold_curves.f1": self.threshold_curves and len(self.threshold_curves.f1),
+            "threshold_curves.support": self.threshold_curves
+            and len(self.threshold_curves.support),
         }
         for name, length in lengths.items():
             if length not in (None, len(self.labels)):
                 raise ValueError(f"{name} has {length} entries for {len(self.labels)} labels")
+        for name, scores in (("scores", self.scores), ("scores_refitted", self.scores_refitted)):
+            for split in ("validation", "test") if scores else ():
+                per_label = getattr(scores, split).per_label
+                if tuple(score.label for score in per_label) != self.labels:
+                    raise ValueError(
+                        f"{name}.{split}.per_label is not of the labels, in their order"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _parts_fit_one_another(self) -> Self:
+        test = self.data.splits.get("test")
+        if self.decisions and not self.scores:
+            raise ValueError("decisions without scores")
+        if self.decisions and test and self.decisions.rows > test.rows:
+            raise ValueError(
+                f"decisions on {self.decisions.rows} texts, but the test split has {test.rows}"
+            )
+        if self.thresholds and test and self.thresholds.fitted_on == test.sha256:
+            raise ValueError(
+                "thresholds.fitted_on is the test split: its scores flatter themselves"
+            )
+        if self.kind == "multiclass" and (self.thresholds or self.threshold_curves):
+            raise ValueError("thresholds in a multiclass scheme, which has none")
+        return self
+
+    @model_validator(mode="after")
+    def _strategy_that_decided(self) -> Self:
+        # An FP32 cell is decided by thresholds of its own: those of one of its strategies.
+        if self.scores is None or self.thresholds is None or self.cell.precision != "fp32":
+            return self
+        for stated in self.strategies:
+            if stated.strategy != self.thresholds.strategy:
+                continue
+            for split in ("validation", "test"):
+                ours = getattr(self.scores, split).macro_f1
+                theirs = getattr(stated, f"{split}_macro_f1")
+                if abs(ours - theirs) > _ROUNDING:
+                    raise ValueError(
+                        f"strategies: {stated.strategy} has {theirs} on {split}, scores have {ours}"
+                    )
         return self
 
     def speedup_over(self, reference: Cell) -> Speedup | None:
