@@ -160,14 +160,15 @@ def _differing(facts: Sequence[Facts]) -> list[str]:
 
 
 def _told(values: Sequence[object]) -> str:
-    """Return the first two values; of long ones, where they begin to differ."""
+    """Return the first two values; of tuples, what is not in both, or where they begin to differ."""
     first, second = values[:2]
-    if isinstance(first, tuple) and isinstance(second, tuple):
-        where = next((i for i, (x, y) in enumerate(zip(first, second, strict=False)) if x != y), -1)
-        if where >= 0:
-            return f"{_short(first[where])} and {_short(second[where])}"
-        return f"{len(first)} and {len(second)} entries"
-    return f"{_short(first)} and {_short(second)}"
+    if not (isinstance(first, tuple) and isinstance(second, tuple)):
+        return f"{_short(first)} and {_short(second)}"
+    only = set(map(str, first)) ^ set(map(str, second))
+    if only and len(first) != len(second):
+        return f"in one alone: {_short(', '.join(sorted(only)))}"
+    x, y = next((x, y) for x, y in zip(first, second, strict=False) if x != y)
+    return f"{_short(x)} and {_short(y)}"
 
 
 def _unstable(records: Sequence[Record], scenario: str) -> list[str]:

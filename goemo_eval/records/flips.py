@@ -6,12 +6,12 @@ seen in it at all.
 
 from __future__ import annotations
 
-import numpy as np
-
 from goemo_eval.errors import RecordError
 from goemo_eval.frozen import Frozen
-from goemo_eval.records.decisions import unpack_decisions
+from goemo_eval.measure.f1 import f1_per_label
+from goemo_eval.records.comparable import comparable
 from goemo_eval.records.schema import Record
+from goemo_eval.records.verified import verified_decisions
 
 
 class LabelFlips(Frozen):
@@ -54,31 +54,27 @@ def flips(fp32: Record, int8: Record) -> tuple[LabelFlips, ...]:
     Raises
     ------
     RecordError
-        If a record has no decisions, or labels or truth differ.
+        If a record has no decisions, or the two are not `comparable`.
     """
     for record in (fp32, int8):
         if record.decisions is None or record.scores is None:
             raise RecordError(f"{record.cell.id}: has no decisions to compare: it was not scored")
-    assert fp32.decisions is not None
-    assert int8.decisions is not None
-    assert fp32.scores is not None
-    assert int8.scores is not None
-    truth, before = unpack_decisions(fp32.decisions)
-    other_truth, after = unpack_decisions(int8.decisions)
-    if fp32.labels != int8.labels or not np.array_equal(truth, other_truth):
+    if differing := comparable(fp32, int8, "scores"):
         raise RecordError(
-            f"{fp32.cell.id} and {int8.cell.id} were not scored on the same test split and labels: "
-            "measure both in one run"
+            f"{fp32.cell.id} and {int8.cell.id} cannot be compared: {'; '.join(differing)}: measure "
+            "both in one run"
         )
-    both = zip(fp32.scores.test.per_label, int8.scores.test.per_label, strict=True)
+    truth, before = verified_decisions(fp32)
+    _, after = verified_decisions(int8)
+    scores = zip(f1_per_label(truth, before), f1_per_label(truth, after), strict=True)
     return tuple(
         LabelFlips(
             label=label,
             support=int(truth[:, k].sum()),
             gained=int((after[:, k] & ~before[:, k]).sum()),
             lost=int((before[:, k] & ~after[:, k]).sum()),
-            f1_before=ours.f1,
-            f1_after=theirs.f1,
+            f1_before=ours,
+            f1_after=theirs,
         )
-        for k, (label, (ours, theirs)) in enumerate(zip(fp32.labels, both, strict=True))
+        for k, (label, (ours, theirs)) in enumerate(zip(fp32.labels, scores, strict=True))
     )
