@@ -167,7 +167,8 @@ def _told(values: Sequence[object]) -> str:
     only = set(map(str, first)) ^ set(map(str, second))
     if only and len(first) != len(second):
         return f"in one alone: {_short(', '.join(sorted(only)))}"
-    x, y = next((x, y) for x, y in zip(first, second, strict=False) if x != y)
+    both = zip(first, second, strict=False)
+    x, y = next(((x, y) for x, y in both if x != y), (len(first), len(second)))
     return f"{_short(x)} and {_short(y)}"
 
 
