@@ -22,12 +22,13 @@ import json
 import os
 import secrets
 import shutil
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import platformdirs
 
@@ -85,7 +86,8 @@ class Store:
         self.root = root
         self.made: Counter[str] = Counter()
         self._verified: set[tuple[str, int, int]] = set()
-        self._run: tuple[Path, IO[str]] | None = None
+        self._run: Path | None = None
+        self._end: weakref.finalize[..., Store] | None = None
         _check_schema(root)
 
     def get_or(self, key: Key, make: Callable[[Path], None], *, read: bool = True) -> Entry:
@@ -140,13 +142,10 @@ class Store:
         return directory
 
     def close(self) -> None:
-        """Remove what this run was writing."""
-        if self._run is not None:
-            directory, lock = self._run
-            self._run = None
-            shutil.rmtree(directory, ignore_errors=True)
-            Path(lock.name).unlink(missing_ok=True)
-            lock.close()
+        """Remove what this run was writing; it happens at the end of the process otherwise."""
+        if self._end is not None:
+            self._end()
+        self._run = self._end = None
 
     def _path(self, key: Key) -> Path:
         return self.root / key.kind / key.name
@@ -228,21 +227,23 @@ class Store:
             if not (self.root / _SCHEMA).exists():
                 _write_json(self.root / _SCHEMA, {"schema_version": SCHEMA_VERSION})
             _remove_dead(work)
-            directory = work / f"{os.getpid()}-{secrets.token_hex(4)}"
-            lock = _locked(work / f"{directory.name}.lock")
-            directory.mkdir()
-            self._run = (directory, lock)
-        return self._run[0]
+            self._run = work / f"{os.getpid()}-{secrets.token_hex(4)}"
+            lock = self._run.with_name(f"{self._run.name}.lock")
+            self._end = weakref.finalize(self, _end_run, self._run, lock, _locked(lock))
+            self._run.mkdir()
+        return self._run
 
     @contextmanager
     def _lock(self, name: str) -> Iterator[None]:
         """Hold the lock of a key; it is released with the process, however that ends."""
         self._work()
-        with _locked(self.root / "work" / f"key-{name}.lock") as file:
-            try:
-                yield
-            finally:
-                Path(file.name).unlink(missing_ok=True)
+        path = self.root / "work" / f"key-{name}.lock"
+        held = _locked(path)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(held)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -283,16 +284,23 @@ def _check_schema(root: Path) -> None:
         )
 
 
-def _locked(path: Path) -> IO[str]:
-    """Return a lock file, held; wait for whoever holds it."""
+def _locked(path: Path) -> int:
+    """Return the descriptor of a lock file, held; wait for whoever holds it."""
     while True:
-        file = path.open("w", encoding="utf-8")
-        fcntl.flock(file, fcntl.LOCK_EX)
+        held = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        fcntl.flock(held, fcntl.LOCK_EX)
         # The one who held it before may have removed the file that was waited for.
         with suppress(FileNotFoundError):
-            if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
-                return file
-        file.close()
+            if os.fstat(held).st_ino == path.stat().st_ino:
+                return held
+        os.close(held)
+
+
+def _end_run(directory: Path, lock: Path, held: int) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    with suppress(OSError):
+        lock.unlink(missing_ok=True)
+    os.close(held)
 
 
 def _remove_dead(work: Path) -> None:
