@@ -10,10 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from goemo_eval.data.dataset import Dataset as Dataset
+    from goemo_eval.data.dataset import Split as Split
     from goemo_eval.data.schemes import Scheme as Scheme
     from goemo_eval.data.schemes import get_scheme as get_scheme
-    from goemo_eval.data.sources import load_split as load_split
-    from goemo_eval.data.splits import Split as Split
+    from goemo_eval.data.sources import load_dataset as load_dataset
     from goemo_eval.engines.base import Classifier as Classifier
     from goemo_eval.engines.registry import load_classifier as load_classifier
     from goemo_eval.errors import GoemoError as GoemoError
@@ -34,19 +35,20 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Classifier": "engines.base",
+    "Dataset": "data.dataset",
     "GoemoError": "errors",
     "Interval": "measure.statistics",
     "Record": "records.schema",
     "Scheme": "data.schemes",
     "Scores": "measure.metrics",
-    "Split": "data.splits",
+    "Split": "data.dataset",
     "Thresholds": "measure.thresholds",
     "Verdict": "judge.verdict",
     "apply_thresholds": "measure.thresholds",
     "gate": "judge.gate",
     "get_scheme": "data.schemes",
     "load_classifier": "engines.registry",
-    "load_split": "data.sources",
+    "load_dataset": "data.sources",
     "paired_bootstrap": "measure.statistics",
     "read_records": "records.files",
     "score_interval": "measure.statistics",

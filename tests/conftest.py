@@ -28,7 +28,7 @@ from goemo_eval.records.schema import (
 )
 
 if TYPE_CHECKING:  # what a fixture needs it imports itself: most tests need no model and no data
-    from goemo_eval.data.splits import Split
+    from goemo_eval.data.dataset import Split
     from goemo_eval.models.checkpoint import Checkpoint
     from goemo_eval.models.encoders import Weights
     from goemo_eval.models.recipes import Recipe
@@ -52,18 +52,19 @@ def goemotions_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def sample() -> dict[str, Split]:
-    from goemo_eval.data.sources import load_split
+    from goemo_eval.data.sources import load_dataset
 
-    return {name: load_split("sample", name) for name in ("train", "validation", "test")}
+    return dict(load_dataset("sample").splits)
 
 
 def head(split: Split, rows: int) -> Split:
     """The first rows of a split."""
-    from goemo_eval.data.splits import make_split
+    from goemo_eval.data.dataset import make_split
+    from goemo_eval.data.goemotions import EMOTIONS
 
-    labels = [[int(i) for i in row.nonzero()[0]] for row in split.labels[:rows]]
-    triples = zip(split.texts[:rows], labels, split.ids[:rows], strict=True)
-    return make_split(split.name, split.source, triples)
+    return make_split(
+        split.name, split.texts[:rows], split.labels[:rows], split.ids[:rows], label_names=EMOTIONS
+    )
 
 
 @pytest.fixture(scope="session")

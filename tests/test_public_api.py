@@ -19,7 +19,7 @@ def test_every_public_name_is_there() -> None:
     "code",
     [
         "import goemo_eval; dir(goemo_eval)",
-        "from goemo_eval import gate, get_scheme, load_split, read_records, score_predictions, search_thresholds",
+        "from goemo_eval import gate, get_scheme, load_dataset, read_records, score_predictions, search_thresholds",
         "import goemo_eval.cli.app, goemo_eval.pytest_plugin",
     ],
 )
