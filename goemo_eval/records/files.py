@@ -22,6 +22,8 @@ from goemo_eval.records.values import check_values, escaped_values, shown
 from goemo_eval.records.verified import verified_decisions
 
 _READS = f"this goemo_eval reads schemas {OLDEST} to {SCHEMA_VERSION}"
+# What a baseline says besides its records is judge.baseline's to read.
+_KEYS = {"schema_version", "provenance", "records", "baseline"}
 _M = TypeVar("_M", bound=Frozen)
 
 
@@ -75,6 +77,41 @@ def read_records(path: str | Path) -> list[Record]:
         records of one cell differ, or scores do not follow from the decisions.
     """
     return _read(Path(path))[0]
+
+
+def records_in(content: Any, where: str | Path) -> list[Record]:
+    """Return the records of a file's content, as `read_json` returns it; see `read_records`.
+
+    Parameters
+    ----------
+    content : object
+    where : str or Path
+        Of the content, for messages.
+
+    Raises
+    ------
+    RecordError
+        As `read_records` does.
+    """
+    records: dict[str, Record] = {}
+    seen: set[str] = set()
+    for entry in _entries(content, where):
+        check_values(entry.values, f"{where}: {entry.where}")
+        # pytest-benchmark's rows repeat their cell's record: equal ones are verified once.
+        text = json.dumps(entry.values, sort_keys=True)
+        if text in seen:
+            continue
+        seen.add(text)
+        record = _record(entry, f"{where}: {entry.where}")
+        if records.setdefault(record.cell.id, record) != record:
+            raise RecordError(
+                f"{where}: {entry.where}: another record of cell {record.cell.id} precedes it"
+            )
+    if not records:
+        raise RecordError(
+            f"{where}: holds no goemo records: run pytest bench --benchmark-json={Path(where).name}"
+        )
+    return [records[cell] for cell in sorted(records)]
 
 
 def read_provenance(path: str | Path) -> Provenance:
@@ -144,25 +181,7 @@ class _Entry(NamedTuple):
 
 def _read(path: Path) -> tuple[list[Record], Provenance]:
     content = read_json(path, error=RecordError, allow_nan=True)
-    records: dict[str, Record] = {}
-    seen: set[str] = set()
-    for entry in _entries(content, path):
-        check_values(entry.values, f"{path}: {entry.where}")
-        # pytest-benchmark's rows repeat their cell's record: equal ones are verified once.
-        text = json.dumps(entry.values, sort_keys=True)
-        if text in seen:
-            continue
-        seen.add(text)
-        record = _record(entry, f"{path}: {entry.where}")
-        if records.setdefault(record.cell.id, record) != record:
-            raise RecordError(
-                f"{path}: {entry.where}: another record of cell {record.cell.id} precedes it"
-            )
-    if not records:
-        raise RecordError(
-            f"{path}: holds no goemo records: run pytest bench --benchmark-json={path.name}"
-        )
-    return [records[cell] for cell in sorted(records)], _provenance(content, path)
+    return records_in(content, path), _provenance(content, path)
 
 
 def _record(entry: _Entry, where: str) -> Record:
@@ -195,10 +214,10 @@ def _validated(model: type[_M], values: Any, where: str) -> _M:
         raise RecordError(f"{where}: {at}: {said} ({_READS})") from None
 
 
-def _entries(content: Any, path: Path) -> list[_Entry]:
+def _entries(content: Any, path: str | Path) -> list[_Entry]:
     """Return the records of either form of file, as JSON."""
     if isinstance(content, dict) and isinstance(content.get("records"), list):
-        if unknown := sorted(content.keys() - {"schema_version", "provenance", "records"}):
+        if unknown := sorted(content.keys() - _KEYS):
             raise RecordError(f"{path}: unknown key {shown(unknown[0])!r} beside the records")
         version = _version(content.get("schema_version"), str(path))
         return [_Entry(f"record {i}", version, v) for i, v in enumerate(content["records"])]
@@ -216,7 +235,7 @@ def _entries(content: Any, path: Path) -> list[_Entry]:
     )
 
 
-def _embedded(values: Any, path: Path, where: str) -> _Entry:
+def _embedded(values: Any, path: str | Path, where: str) -> _Entry:
     """Return a record of a pytest-benchmark row; up to schema 2 it did not say its schema."""
     if not isinstance(values, dict) or "schema_version" not in values:
         return _Entry(where, OLDEST, values)
