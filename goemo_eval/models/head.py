@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from goemo_eval.errors import CheckpointError
 from goemo_eval.models.pooling import use_mean_pooling
 from goemo_eval.models.recipes import Recipe
 
@@ -18,7 +19,14 @@ def fit_head(
     """Give a model the pooling and the head's bias that a recipe asks for.
 
     The parameters are those of `start_at_prior`; the model is changed in place.
+
+    Raises
+    ------
+    CheckpointError
+        If the model's tokens cannot be pooled, or its head has no bias.
     """
+    if recipe.prior_shift != "none" and kind == "multiclass":
+        _bias(model, "prior_shift", "none")  # known before the training, not after it
     if recipe.pooling == "mean":
         use_mean_pooling(model)
     if recipe.head_bias == "prior":
@@ -49,7 +57,7 @@ def start_at_prior(
     share = np.clip(counts, 1, max(n_rows - 1, 1)) / max(n_rows, 2)
     bias = np.log(share) - (np.log1p(-share) if kind == "multilabel" else 0.0)
     with torch.no_grad():
-        _last_layer(model).bias.copy_(torch.from_numpy(bias))
+        _bias(model, "head_bias", "zero").copy_(torch.from_numpy(bias))
 
 
 SHIFTS = np.linspace(-1, 1, 21).round(1)
@@ -94,11 +102,45 @@ def shift_prior(
     scores = {tau: score(logits + tau * log_share, targets) for tau in SHIFTS}
     tau = float(max(sorted(SHIFTS, key=abs), key=lambda each: scores[each]))
     with torch.no_grad():
-        _last_layer(model).bias += torch.from_numpy(tau * log_share)
+        _bias(model, "prior_shift", "none").add_(torch.from_numpy(tau * log_share))
     return tau
 
 
-def _last_layer(model: Any) -> Any:
+def output_layer(model: Any) -> Any:
+    """Return the linear layer that a model's logits come from.
+
+    It stands outside the encoder, wherever the class lists it: last of the head's layers with one
+    output for each label.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none.
+    """
     import torch
 
-    return [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]
+    inside = set(model.base_model.modules()) if model.base_model is not model else set()
+    found = [
+        layer
+        for layer in model.modules()
+        if isinstance(layer, torch.nn.Linear)
+        and layer not in inside
+        and layer.out_features == model.config.num_labels
+    ]
+    if not found:
+        raise CheckpointError(
+            f"{type(model).__name__} has no linear layer of {model.config.num_labels} outputs outside its "
+            "encoder: set head_bias to zero and prior_shift to none in the recipe"
+        )
+    return found[-1]
+
+
+def _bias(model: Any, option: str, off: str) -> Any:
+    """Return the bias of a model's output layer, which a recipe's option is about to change."""
+    bias = output_layer(model).bias
+    if bias is None:
+        raise CheckpointError(
+            f"the head of {type(model).__name__} has no bias, which {option} would change: set it to {off} "
+            "in the recipe"
+        )
+    return bias

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
-import shutil
-import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from goemo_eval.data.schemes import Scheme
-from goemo_eval.data.splits import Split
 from goemo_eval.errors import CheckpointError, DivergedError
 from goemo_eval.models.batches import train_batches, training_rows
 from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint
-from goemo_eval.models.encoders import Encoder, Weights, build_model, load_tokenizer
+from goemo_eval.models.compute import effective_compute
+from goemo_eval.models.directory import sha256_of_files
+from goemo_eval.models.encoders import Encoder, Weights
 from goemo_eval.models.head import fit_head, shift_prior
 from goemo_eval.models.losses import loss_of
+from goemo_eval.models.manifest import Compute
+from goemo_eval.models.probing import needs_types
 from goemo_eval.models.quiet import quiet_transformers
 from goemo_eval.models.rates import parameter_groups
 from goemo_eval.models.recipes import Recipe
+from goemo_eval.models.states import discard_broken_states, last_state, state_keeper
+from goemo_eval.models.telling import ProgressLine
 from goemo_eval.models.validation import Validation, watch
-from goemo_eval.models.writing import write_checkpoint
+from goemo_eval.models.writing import check_empty, start, write_checkpoint
+
+if TYPE_CHECKING:
+    from goemo_eval.data.schemes import Scheme
+    from goemo_eval.data.splits import Split
 
 
 def fine_tune(
@@ -36,15 +41,16 @@ def fine_tune(
     recipe: Recipe,
     weights: Weights,
     out: Path,
+    partial: Path,
     seed: int = 0,
     threads: int | None = None,
     validation: Validation | None = None,
 ) -> Checkpoint:
     """Fine-tune an encoder and write a checkpoint.
 
-    An interrupted run leaves its state in ``OUT.partial``; the same call goes on from there.
-    The checkpoint itself appears in one step, when it is complete. Under ``torchrun`` the
-    processes share each batch, so that a recipe means the same on any number of them.
+    An interrupted run leaves its states in `partial`; the same call goes on from the last whole one,
+    to the same bits. Under ``torchrun`` the processes share each batch, so that a recipe means the
+    same on any number of them.
 
     Parameters
     ----------
@@ -55,7 +61,9 @@ def fine_tune(
     weights : Weights
         Pretrained: fine-tuning random weights says nothing about the encoder.
     out : Path
-        Directory to write; it must not exist.
+        Directory to write; empty, or not there yet. Its manifest is written last.
+    partial : Path
+        Directory for the states; the caller removes it when it has taken the checkpoint.
     seed : int, default 0
         Of the head's initial weights, dropout and the order of batches.
     threads : int, optional
@@ -71,8 +79,9 @@ def fine_tune(
     Raises
     ------
     CheckpointError
-        If the weights are random, `out` exists, the recipe needs a validation split and has none,
-        or this processor cannot compute as the recipe asks.
+        Before any training: if the weights are random or cannot be loaded as they were saved, `out`
+        holds something, the model has no positions for the recipe's length, the recipe needs a
+        validation split and has none, or this processor cannot compute as it asks.
     DivergedError
         If the loss or a validation logit is not finite.
     """
@@ -80,66 +89,65 @@ def fine_tune(
     from transformers import Trainer, set_seed
     from transformers.data.data_collator import DataCollatorWithPadding
 
-    if weights.kind == "random":
-        raise CheckpointError(
-            f"no pretrained weights of {encoder.name} within reach: pass --weights {encoder.name}=DIR"
-        )
-    if out.exists():
-        raise CheckpointError(f"{out}: exists already: choose another directory")
-    if recipe.needs_validation and validation is None:
-        raise CheckpointError(
-            f"recipe {recipe.name} has early_stopping_patience {recipe.early_stopping_patience} and "
-            f"prior_shift {recipe.prior_shift}: pass validation=, or set them to 0 and none"
-        )
-    _check_processes(recipe)
-    _check_compute(recipe)
-    partial = out.with_name(out.name + ".partial")
-    partial.mkdir(parents=True, exist_ok=True)
+    _check(encoder, recipe, weights, validation)
+    compute = effective_compute(recipe.compute)
+    check_empty(out)
     if threads is not None:
         torch.set_num_threads(threads)
     set_seed(seed)
+    model, tokenizer = start(encoder, scheme, weights, max_length=recipe.max_length)
+    read = functools.partial(
+        training_rows,
+        tokenizer,
+        scheme,
+        max_length=recipe.max_length,
+        train_labels=train.labels,
+        types=needs_types(model, tokenizer),
+    )
+    line = ProgressLine(encoder.name, learning_rate=recipe.learning_rate)
     with quiet_transformers():
-        tokenizer = load_tokenizer(weights)
-        model = build_model(encoder, weights, scheme.labels, kind=scheme.kind)
-        rows = training_rows(tokenizer, scheme, train, max_length=recipe.max_length)
+        rows = read(train)
         counts = _counts(rows, len(scheme.labels))
         fit_head(model, recipe, counts, n_rows=len(rows), kind=scheme.kind)
         judged = None
         if validation is not None:
-            judged = training_rows(
-                tokenizer,
-                scheme,
-                validation.split,
-                max_length=recipe.max_length,
-                train_labels=train.labels,
-            )
             # By length, so that batches carry little padding; any order gives the same score.
-            judged.sort(key=lambda row: -len(row["input_ids"]))
+            judged = sorted(read(validation.split), key=lambda row: -len(row["input_ids"]))
         loss = loss_of(recipe, kind=scheme.kind, counts=counts)
+        facts = _facts(
+            encoder,
+            scheme,
+            train,
+            recipe=recipe,
+            weights=weights,
+            validation=validation,
+            compute=compute,
+            seed=seed,
+        )
         trainer = Trainer(
             model=model,
-            args=_arguments(recipe, partial, seed=seed, watched=validation is not None),
+            args=_arguments(recipe, compute, partial, seed=seed, watched=validation is not None),
             train_dataset=rows,
             eval_dataset=judged,
             data_collator=DataCollatorWithPadding(tokenizer),
             compute_loss_func=loss and (lambda out, targets, **_: loss(out.logits, targets)),
+            callbacks=[line.callback(), state_keeper(facts)],
         )
         trainer.get_train_dataloader = functools.partial(train_batches, trainer, seed)
         if (recipe.layer_decay, recipe.head_rate_factor) != (1.0, 1.0):
             trainer.optimizer = _optimizer(trainer, recipe)
         if validation is not None:
             watch(trainer, validation, patience=recipe.early_stopping_patience)
-        _say_losses_only_in_the_progress_bar(trainer)
-        result = trainer.train(resume_from_checkpoint=_last_state(partial))
+        _keep_off_stdout(trainer)
+        try:
+            trainer.train(resume_from_checkpoint=_resumed(trainer, partial, facts))
+        finally:
+            line.close()
+        _check_finite(model, encoder, recipe)
         shift = (
             _shift(trainer, judged, recipe, counts, validation)
             if scheme.kind == "multiclass"
             else None
-        )
-    if not np.isfinite(result.training_loss):
-        raise DivergedError(
-            f"fine-tuning {encoder.name} diverged (loss {result.training_loss}): lower the "
-            f"recipe's learning_rate, now {recipe.learning_rate}"
         )
     if trainer.is_world_process_zero():
         write_checkpoint(
@@ -154,10 +162,76 @@ def fine_tune(
             recipe=recipe,
             train_sha256=train.sha256,
             prior_shift=shift,
+            compute=compute,
         )
-        shutil.rmtree(partial)
     trainer.accelerator.wait_for_everyone()
-    return read_checkpoint(out)
+    return read_checkpoint(out, manifest="required")
+
+
+def _check(
+    encoder: Encoder, recipe: Recipe, weights: Weights, validation: Validation | None
+) -> None:
+    """Refuse what cannot be trained, before anything is loaded."""
+    if weights.kind == "random":
+        raise CheckpointError(
+            f"no pretrained weights of {encoder.name} within reach: pass --weights {encoder.name}=DIR"
+        )
+    if recipe.needs_validation and validation is None:
+        raise CheckpointError(
+            f"recipe {recipe.name} has early_stopping_patience {recipe.early_stopping_patience} and "
+            f"prior_shift {recipe.prior_shift}: pass validation=, or set them to 0 and none"
+        )
+    if recipe.batch_size % _processes():
+        raise CheckpointError(
+            f"recipe {recipe.name} has batch_size {recipe.batch_size}, which {_processes()} processes "
+            "cannot share evenly: start a number of them that divides it"
+        )
+
+
+def _facts(
+    encoder: Encoder,
+    scheme: Scheme,
+    train: Split,
+    *,
+    recipe: Recipe,
+    weights: Weights,
+    validation: Validation | None,
+    compute: Compute,
+    seed: int,
+) -> str:
+    """Return the hash of what a state belongs to."""
+    return sha256_of_files(
+        {},
+        encoder=encoder.name,
+        scheme=[scheme.name, scheme.kind, scheme.dominance, *scheme.labels],
+        train=train.sha256,
+        # Watching changes no weight, but states are saved at other steps.
+        validation=None if validation is None else validation.split.sha256,
+        recipe=recipe.values(),
+        weights=weights.sha256,
+        compute=compute,
+        seed=seed,
+        processes=_processes(),
+    )
+
+
+def _resumed(trainer: Any, partial: Path, facts: str) -> str | None:
+    """Return where the last whole state of an interrupted run lies, after removing broken ones."""
+    if trainer.is_world_process_zero():
+        discard_broken_states(partial, facts)
+    trainer.accelerator.wait_for_everyone()
+    state = last_state(partial)
+    return None if state is None else str(state)
+
+
+def _check_finite(model: Any, encoder: Encoder, recipe: Recipe) -> None:
+    import torch
+
+    if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
+        raise DivergedError(
+            f"fine-tuning {encoder.name} diverged (its weights are not finite): lower the recipe's "
+            f"learning_rate, now {recipe.learning_rate}"
+        )
 
 
 def _shift(
@@ -176,25 +250,7 @@ def _shift(
     )
 
 
-def _last_state(partial: Path) -> str | None:
-    """Return where the last complete state of an interrupted run lies; remove incomplete ones.
-
-    Trainer writes a state's ``trainer_state.json`` after all else, so that one which a killed
-    process left half written has none, or half of one.
-    """
-    from transformers.trainer_utils import get_last_checkpoint
-
-    while (last := get_last_checkpoint(str(partial))) is not None:
-        try:
-            json.loads((Path(last) / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            shutil.rmtree(last)
-            continue
-        return str(last)
-    return None
-
-
-def _arguments(recipe: Recipe, partial: Path, *, seed: int, watched: bool) -> Any:
+def _arguments(recipe: Recipe, compute: Compute, partial: Path, *, seed: int, watched: bool) -> Any:
     import torch
     from transformers import TrainingArguments
 
@@ -222,20 +278,20 @@ def _arguments(recipe: Recipe, partial: Path, *, seed: int, watched: bool) -> An
         weight_decay=recipe.weight_decay,
         warmup_steps=recipe.warmup_ratio,
         lr_scheduler_type=schedule,
-        save_total_limit=1,
+        save_total_limit=2,
         logging_strategy="steps",
         logging_steps=0.02,
         logging_nan_inf_filter=False,  # a diverged run must show
         report_to="none",
         seed=seed,
         data_seed=seed,
-        disable_tqdm=not sys.stderr.isatty(),
+        disable_tqdm=True,
         log_level="error",
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
-        bf16=recipe.compute == "bf16",
+        bf16=compute == "bf16",
         # Said outright, or Trainer would start neither bfloat16 nor several processes on a CPU.
-        use_cpu=not torch.cuda.is_available() and (recipe.compute == "bf16" or _processes() > 1),
+        use_cpu=not torch.cuda.is_available() and (compute == "bf16" or _processes() > 1),
         **saving,
     )
 
@@ -259,33 +315,6 @@ def _processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def _check_processes(recipe: Recipe) -> None:
-    if recipe.batch_size % _processes():
-        raise CheckpointError(
-            f"recipe {recipe.name} has batch_size {recipe.batch_size}, which {_processes()} processes "
-            "cannot share evenly: start a number of them that divides it"
-        )
-
-
-def _check_compute(recipe: Recipe) -> None:
-    """Refuse bfloat16 where it would be emulated: that is slower than FP32, and no less coarse."""
-    import torch
-
-    if recipe.compute == "fp32":
-        return
-    # Older releases of torch do not say what the processor has.
-    has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    if torch.cuda.is_available():
-        able = torch.cuda.is_bf16_supported()
-    else:
-        able = any(has.get(flag) for flag in ("avx512_bf16", "amx_bf16", "bf16"))
-    if not able:
-        raise CheckpointError(
-            f"recipe {recipe.name} has compute bf16, for which this processor has no instructions "
-            "(avx512_bf16 or amx_bf16): set it to fp32"
-        )
-
-
 def _counts(rows: list[dict[str, Any]], n_labels: int) -> Any:
     """Count the rows of each label."""
     targets = np.array([row["labels"] for row in rows])
@@ -294,7 +323,7 @@ def _counts(rows: list[dict[str, Any]], n_labels: int) -> Any:
     return targets.sum(axis=0).astype(np.int64)
 
 
-def _say_losses_only_in_the_progress_bar(trainer: Any) -> None:
+def _keep_off_stdout(trainer: Any) -> None:
     """Keep Trainer from printing its log lines to stdout, which is for results."""
     from transformers import PrinterCallback
 

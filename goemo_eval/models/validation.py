@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from goemo_eval.data.splits import Split
 from goemo_eval.errors import DivergedError
+
+if TYPE_CHECKING:
+    from goemo_eval.data.splits import Split
 
 METRIC = "eval_macro_f1"
 

@@ -1,21 +1,22 @@
-"""Checkpoints on disk: a model, its tokenizer and a manifest, complete or not there at all."""
+"""Checkpoints on disk: a model, its tokenizer and a manifest, in a directory that the caller owns."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from goemo_eval.data.schemes import Scheme
-from goemo_eval.models.checkpoint import (
-    Checkpoint,
-    read_checkpoint,
-    sha256_of_file,
-    write_manifest,
-)
+from goemo_eval.errors import CheckpointError
+from goemo_eval.models.checkpoint import Checkpoint, check_length, write_manifest
+from goemo_eval.models.directory import read_directory
 from goemo_eval.models.encoders import Encoder, Weights, build_model, load_tokenizer
+from goemo_eval.models.manifest import Compute, Manifest
+from goemo_eval.models.probing import check_forward, embedding_rows
 from goemo_eval.models.quiet import quiet_transformers
 from goemo_eval.models.recipes import Recipe
+from goemo_eval.models.tokenizer import check_vocabulary
+
+if TYPE_CHECKING:
+    from goemo_eval.data.schemes import Scheme
 
 
 def write_untrained(
@@ -36,19 +37,24 @@ def write_untrained(
     weights : Weights
         Random, or pretrained (the head is random then).
     out : Path
+        Directory; empty, or not there yet.
     max_length : int
     seed : int, default 0
 
     Returns
     -------
     Checkpoint
+
+    Raises
+    ------
+    CheckpointError
+        If `out` holds something, or weights, tokenizer and length do not belong together.
     """
     import torch
 
+    check_empty(out)
     torch.manual_seed(seed)
-    with quiet_transformers():
-        model = build_model(encoder, weights, scheme.labels, kind=scheme.kind)
-        tokenizer = load_tokenizer(weights)
+    model, tokenizer = start(encoder, scheme, weights, max_length=max_length)
     return write_checkpoint(
         model,
         tokenizer,
@@ -59,6 +65,45 @@ def write_untrained(
         max_length=max_length,
         seed=seed,
     )
+
+
+def start(
+    encoder: Encoder, scheme: Scheme, weights: Weights, *, max_length: int
+) -> tuple[Any, Any]:
+    """Build a model with a fresh head and load its tokenizer, and try that they belong together.
+
+    Returns
+    -------
+    model : transformers.PreTrainedModel
+        In evaluation mode; drawn from torch's generator where it is random.
+    tokenizer : transformers.PreTrainedTokenizerBase
+
+    Raises
+    ------
+    CheckpointError
+        Before any training: see `goemo_eval.models.probing`.
+    """
+    path = weights.path or Path(encoder.name)
+    if weights.path is not None:
+        check_length(read_directory(weights.path), max_length)
+    with quiet_transformers():
+        tokenizer = load_tokenizer(weights)
+        model = build_model(encoder, weights, scheme.labels, kind=scheme.kind)
+    if weights.path is not None:
+        check_vocabulary(tokenizer, embedding_rows(model), path=path)
+    check_forward(model, tokenizer, path=path, max_length=max_length, n_labels=len(scheme.labels))
+    return model, tokenizer
+
+
+def check_empty(out: Path) -> None:
+    """Refuse a directory that holds something already.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise CheckpointError(f"{out}: exists already and is not empty: choose another directory")
 
 
 def write_checkpoint(
@@ -74,31 +119,30 @@ def write_checkpoint(
     recipe: Recipe | None = None,
     train_sha256: str | None = None,
     prior_shift: float | None = None,
+    compute: Compute = "fp32",
 ) -> Checkpoint:
-    """Write model, tokenizer and manifest to a temporary directory, then rename it to `out`."""
-    building = out.with_name(out.name + ".building")
-    if building.exists():
-        shutil.rmtree(building)
-    building.mkdir(parents=True)
+    """Write model and tokenizer, and at last the manifest, without which it is no checkpoint."""
+    out.mkdir(parents=True, exist_ok=True)
     with quiet_transformers():
-        model.save_pretrained(building)
-        tokenizer.save_pretrained(building)
-    write_manifest(
-        Checkpoint(
-            path=building,
+        model.save_pretrained(out)
+        tokenizer.save_pretrained(out)
+    return write_manifest(
+        out,
+        Manifest(
+            model="transformers",
             encoder=encoder.name,
             scheme=scheme.name,
-            labels=scheme.labels,
+            kind=scheme.kind,
+            labels=list(scheme.labels),
             dominance=scheme.dominance,
             max_length=max_length,
             weights=weights.kind,
-            sha256=sha256_of_file(building / "model.safetensors"),
             base_sha256=weights.sha256,
             recipe=recipe.values() if recipe else None,
             seed=seed,
             train_sha256=train_sha256,
             prior_shift=prior_shift,
-        )
+            compute=compute,
+            notes=[*weights.notes],
+        ),
     )
-    building.rename(out)
-    return read_checkpoint(out)

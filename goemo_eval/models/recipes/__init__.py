@@ -12,12 +12,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from goemo_eval.errors import CheckpointError, unknown_name
+from goemo_eval.files import read_text
+from goemo_eval.models.compute import effective_compute
+from goemo_eval.models.said import printable, said
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Exponent = Annotated[float, Field(ge=0, le=10)]
 
 
 _TABLES = {"encoder", "scheme"}
+_MOST_BYTES = 1 << 20
 
 
 class Recipe(BaseModel):
@@ -29,18 +33,18 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    name: str
-    epochs: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=1)]
+    name: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,100}$")]
+    epochs: Annotated[int, Field(ge=1, le=1000)]
+    batch_size: Annotated[int, Field(ge=1, le=100_000)]
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     """Peak rate of AdamW."""
     schedule: Literal["constant", "linear", "cosine"]
     """After the warm-up the rate stays, or falls to zero along a line or half a cosine."""
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0, le=100)]
     warmup_ratio: Share
     """Share of all steps over which the rate rises from zero."""
-    max_length: Annotated[int, Field(ge=8, le=512)]
-    """Tokens to which texts are cut."""
+    max_length: Annotated[int, Field(ge=8, le=8192)]
+    """Tokens to which texts are cut: at most what the model has positions for."""
 
     loss: Literal["bce", "focal", "asymmetric"] = "bce"
     """See `goemo_eval.models.losses`; a multiclass scheme takes the softmax form of each."""
@@ -68,15 +72,16 @@ class Recipe(BaseModel):
     validation Macro-F1 rises. See `goemo_eval.models.head.shift_prior`."""
     pooling: Literal["encoder", "mean"] = "encoder"
     """What the head reads: the encoder's own summary, or the mean over a text's tokens."""
-    early_stopping_patience: Annotated[int, Field(ge=0)] = 0
+    early_stopping_patience: Annotated[int, Field(ge=0, le=1000)] = 0
     """Epochs without a better validation Macro-F1 after which training ends with the best
     epoch's weights; 0 trains all epochs and keeps the last."""
     threshold_strategy: Literal[
         "fixed", "global", "per-label", "smoothed", "shrunk", "cross-fitted", "chosen"
     ] = "per-label"
     """Of a multilabel scheme's decisions; ``chosen`` picks one by cross-validation."""
-    compute: Literal["fp32", "bf16"] = "fp32"
-    """bf16: matrix products of training in bfloat16, where the processor has instructions for them."""
+    compute: Literal["auto", "fp32", "bf16"] = "fp32"
+    """What matrix products of training are computed in; ``auto``: in bfloat16 where the processor has
+    instructions for it, else in FP32. See `goemo_eval.models.compute.effective_compute`."""
     encoder: Mapping[str, Mapping[str, Any]] = {}
     """What differs for an encoder: tables ``[encoder.NAME]``."""
     scheme: Mapping[str, Mapping[str, Any]] = {}
@@ -115,9 +120,17 @@ class Recipe(BaseModel):
 
         A field at its default does not stand in it, so that a checkpoint is found again when the
         library has learned a further field; nor does the threshold strategy, which decides after
-        training.
+        training. What is computed in is what it means on this machine.
+
+        Raises
+        ------
+        CheckpointError
+            If this processor cannot compute as the recipe asks.
         """
-        return self.model_dump(exclude_defaults=True, exclude=_TABLES | {"threshold_strategy"})
+        excluded = _TABLES | {"threshold_strategy", "compute"}
+        facts = self.model_dump(exclude_defaults=True, exclude=excluded)
+        compute = effective_compute(self.compute)
+        return facts if compute == "fp32" else facts | {"compute": compute}
 
 
 def _first(error: ValidationError) -> str:
@@ -160,15 +173,13 @@ def load_recipe(name: str) -> Recipe:
         raise CheckpointError(
             unknown_name("recipe", name, recipe_names()) + ", or a path ending in .toml"
         )
+    text = read_text(path, error=CheckpointError, most_bytes=_MOST_BYTES)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Recipe(name=stem, **values)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot read the recipe ({error.strerror})") from None
+        return Recipe(name=stem, **tomllib.loads(text))
     except ValidationError as error:
-        raise CheckpointError(f"{path}: {_first(error)}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
-        raise CheckpointError(f"{path}: not a recipe in TOML ({error})") from None
+        raise CheckpointError(f"{path}: {printable(_first(error))}") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: not a recipe in TOML ({said(error)})") from None
 
 
 def recipe_toml(recipe: Recipe, *, comment: str = "") -> str:
