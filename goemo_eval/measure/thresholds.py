@@ -45,17 +45,20 @@ class Thresholds:
 
 
 def sigmoid(logits: npt.NDArray[Any]) -> FloatArray:
-    """Return the logistic function of logits, in float64, without overflow."""
-    from scipy.special import expit
+    """Return the logistic function of logits, in float64, without overflow.
 
-    return np.asarray(expit(np.asarray(logits, dtype=np.float64)))
+    numpy alone: a served model decides by the same bits without scipy.
+    """
+    x = np.asarray(logits, dtype=np.float64)
+    small = np.exp(-np.abs(x))
+    return np.asarray(np.where(x >= 0, 1.0, small) / (1.0 + small))
 
 
 def softmax(logits: npt.NDArray[Any]) -> FloatArray:
     """Return class probabilities of logits of shape (N, K), in float64, without overflow."""
-    from scipy.special import softmax as soft
-
-    return np.asarray(soft(np.asarray(logits, dtype=np.float64), axis=1)).clip(0, 1)
+    x = np.asarray(logits, dtype=np.float64)
+    powers = np.exp(x - x.max(axis=1, keepdims=True, initial=-np.inf))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True)).clip(0, 1)
 
 
 def apply_thresholds(
