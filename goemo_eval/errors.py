@@ -47,6 +47,10 @@ class CellError(Exception):
     """A cell's own process failed: no mistake of the caller's, and other cells can go on."""
 
 
+class BundleError(GoemoError):
+    """A bundle is missing, altered, of another schema, or cannot be made."""
+
+
 class OptionError(GoemoError):
     """An option, or a run file's key, is unknown or out of range."""
 

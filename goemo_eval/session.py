@@ -67,7 +67,7 @@ class Session:
     @property
     def notes(self) -> list[str]:
         """What a user should know before the run begins."""
-        found = list(self.matrix.plan.dataset.notes)
+        found = list(self.matrix.plan.dataset.notes.lines())
         if any(cell.precision == "int8" for cell in self.cells) and not has_dot_products():
             found.append(NO_DOT_PRODUCTS)
         return found

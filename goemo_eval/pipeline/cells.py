@@ -58,7 +58,7 @@ def matrix(options: Options, *, budgets: Budgets | None = None) -> Matrix:
         seed=options.split_seed,
         drop_shared=options.drop_shared,
     )
-    brought = _brought(options)
+    brought = _brought(options, scheme_names(dataset.labels, groups=options.groups))
     limit = budgets.of(dataset.name).max_int8_drop if budgets else None
     plan = Plan(
         dataset=dataset,
@@ -122,8 +122,8 @@ def _encoders(options: Options, plan: Plan) -> Sequence[str]:
 
 def _schemes(options: Options, plan: Plan) -> Sequence[str]:
     """Return the schemes: those named, else what data and brought checkpoints allow."""
-    known = (*scheme_names(), *plan.groups)
     if options.schemes:
+        known = scheme_names(plan.dataset.labels, groups=plan.groups)
         return _known("scheme", options.schemes, known)
     if plan.checkpoints and not plan.weights:
         return tuple(dict.fromkeys(scheme for _, scheme in plan.checkpoints))
@@ -155,10 +155,9 @@ def _lacks_checkpoint(encoder: str, scheme: str, options: Options, plan: Plan) -
     return True
 
 
-def _brought(options: Options) -> dict[tuple[str, str], Path]:
+def _brought(options: Options, known: Sequence[str]) -> dict[tuple[str, str], Path]:
     """Read ``ENCODER-SCHEME=DIR``."""
     found = {}
-    known = (*scheme_names(), *options.groups)
     for name, path in _directories("--checkpoint", options.checkpoint).items():
         encoder, _, scheme = name.partition("-")
         if not scheme:
