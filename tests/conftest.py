@@ -106,13 +106,15 @@ def minilm_raw(
     from goemo_eval.models.encoders import get_encoder
     from goemo_eval.models.training import fine_tune
 
+    directory = tmp_path_factory.mktemp("minilm")
     return fine_tune(
         get_encoder("minilm"),
         get_scheme("raw"),
         short_sample["train"],
         recipe=quick_recipe,
         weights=minilm_weights,
-        out=tmp_path_factory.mktemp("minilm") / "raw",
+        out=directory / "raw",
+        partial=directory / "partial",
     )
 
 

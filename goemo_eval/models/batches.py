@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from goemo_eval.data.dataset import Split
     from goemo_eval.data.schemes import Scheme
-    from goemo_eval.data.splits import Split
 
 
 def training_rows(

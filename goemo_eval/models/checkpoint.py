@@ -98,6 +98,33 @@ class Checkpoint:
     compute: Compute | None = None
     notes: tuple[str, ...] = ()
 
+    def check_fits(self, scheme: Scheme) -> None:
+        """Refuse a checkpoint that was not made for a scheme.
+
+        Raises
+        ------
+        CheckpointError
+            Naming what each says: the first column whose label differs, the kind of problem, the
+            scheme, or the dominance rule.
+        """
+        if self.labels != scheme.labels:
+            raise CheckpointError(f"{self.path}: {_label_difference(self.labels, scheme)}")
+        if self.kind not in (None, scheme.kind):
+            raise CheckpointError(
+                f"{self.path}: was trained as {self.kind} (problem_type), but scheme {scheme.name} is "
+                f"{scheme.kind}: pass a checkpoint of this scheme"
+            )
+        if self.scheme not in ("", scheme.name):
+            raise CheckpointError(
+                f"{self.path}: was trained for scheme {self.scheme}, not {scheme.name}: pass a checkpoint of "
+                "this scheme"
+            )
+        if self.scheme and self.dominance != scheme.dominance:
+            raise CheckpointError(
+                f"{self.path}: was trained under dominance rule {self.dominance}, not {scheme.dominance}: "
+                f"pass --dominance {self.dominance}"
+            )
+
 
 def write_manifest(path: Path, manifest: Manifest) -> Checkpoint:
     """Write the manifest of a directory that holds everything else already.
@@ -162,35 +189,6 @@ def read_checkpoint(
         return _read_plain(path, max_length)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot read ({error.strerror}: {error.filename})") from None
-
-
-def check_scheme(checkpoint: Checkpoint, scheme: Scheme) -> None:
-    """Refuse a checkpoint that was not made for a scheme.
-
-    Raises
-    ------
-    CheckpointError
-        Naming what each says: the first column whose label differs, the kind of problem, the
-        scheme, or the dominance rule.
-    """
-    where, labels = checkpoint.path, checkpoint.labels
-    if labels != scheme.labels:
-        raise CheckpointError(f"{where}: {_label_difference(labels, scheme)}")
-    if checkpoint.kind not in (None, scheme.kind):
-        raise CheckpointError(
-            f"{where}: was trained as {checkpoint.kind} (problem_type), but scheme {scheme.name} is "
-            f"{scheme.kind}: pass a checkpoint of this scheme"
-        )
-    if checkpoint.scheme not in ("", scheme.name):
-        raise CheckpointError(
-            f"{where}: was trained for scheme {checkpoint.scheme}, not {scheme.name}: pass a checkpoint "
-            "of this scheme"
-        )
-    if checkpoint.scheme and checkpoint.dominance != scheme.dominance:
-        raise CheckpointError(
-            f"{where}: was trained under dominance rule {checkpoint.dominance}, not {scheme.dominance}: "
-            f"pass --dominance {checkpoint.dominance}"
-        )
 
 
 def _label_difference(labels: tuple[str, ...], scheme: Scheme) -> str:

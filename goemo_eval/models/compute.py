@@ -1,42 +1,16 @@
-"""What the matrix products of training are computed in on this machine."""
+"""Whether this machine multiplies matrices in bfloat16 by instructions of its own."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from goemo_eval.cpu import isa_limit
-from goemo_eval.errors import CheckpointError
-from goemo_eval.models.manifest import Compute
 
 _INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")
 
 
-def effective_compute(asked: Literal["auto", "fp32", "bf16"]) -> Compute:
-    """Return what a recipe's ``compute`` means here.
-
-    Parameters
-    ----------
-    asked : {"auto", "fp32", "bf16"}
-        ``auto``: bfloat16 where the processor has instructions for it and may use them, else FP32.
-
-    Raises
-    ------
-    CheckpointError
-        If bfloat16 is asked for and would be emulated: that is slower than FP32, and less exact.
-    """
-    if asked == "fp32":
-        return "fp32"
-    if _has_bf16():
-        return "bf16"
-    if asked == "auto":
-        return "fp32"
-    raise CheckpointError(
-        "the recipe has compute bf16, for which this processor has no instructions (avx512_bf16 or amx_bf16), "
-        "or may not use them: set it to auto or fp32"
-    )
-
-
-def _has_bf16() -> bool:
+def has_bf16() -> bool:
+    """Say whether bfloat16 runs by instructions here, and may use them; emulated, it is slower than FP32."""
     import torch
 
     if torch.cuda.is_available():

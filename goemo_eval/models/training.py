@@ -13,7 +13,6 @@ import numpy.typing as npt
 from goemo_eval.errors import CheckpointError, DivergedError
 from goemo_eval.models.batches import train_batches, training_rows
 from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint
-from goemo_eval.models.compute import effective_compute
 from goemo_eval.models.directory import sha256_of_files
 from goemo_eval.models.encoders import Encoder, Weights
 from goemo_eval.models.head import fit_head, shift_prior
@@ -22,15 +21,15 @@ from goemo_eval.models.manifest import Compute
 from goemo_eval.models.probing import needs_types
 from goemo_eval.models.quiet import quiet_transformers
 from goemo_eval.models.rates import parameter_groups
-from goemo_eval.models.recipes import Recipe
+from goemo_eval.models.recipes import Recipe, effective_compute
 from goemo_eval.models.states import discard_broken_states, last_state, state_keeper
 from goemo_eval.models.telling import ProgressLine
 from goemo_eval.models.validation import Validation, watch
 from goemo_eval.models.writing import check_empty, start, write_checkpoint
 
 if TYPE_CHECKING:
+    from goemo_eval.data.dataset import Split
     from goemo_eval.data.schemes import Scheme
-    from goemo_eval.data.splits import Split
 
 
 def fine_tune(
@@ -90,7 +89,7 @@ def fine_tune(
     from transformers.data.data_collator import DataCollatorWithPadding
 
     _check(encoder, recipe, weights, validation)
-    compute = effective_compute(recipe.compute)
+    compute = effective_compute(recipe)
     check_empty(out)
     if threads is not None:
         torch.set_num_threads(threads)
@@ -203,7 +202,7 @@ def _facts(
     return sha256_of_files(
         {},
         encoder=encoder.name,
-        scheme=[scheme.name, scheme.kind, scheme.dominance, *scheme.labels],
+        scheme=scheme.facts(),
         train=train.sha256,
         # Watching changes no weight, but states are saved at other steps.
         validation=None if validation is None else validation.split.sha256,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from goemo_eval.errors import DivergedError
 
 if TYPE_CHECKING:
-    from goemo_eval.data.splits import Split
+    from goemo_eval.data.dataset import Split
 
 METRIC = "eval_macro_f1"
 

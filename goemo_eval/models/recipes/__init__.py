@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from goemo_eval.errors import CheckpointError, unknown_name
 from goemo_eval.files import read_text
-from goemo_eval.models.compute import effective_compute
+from goemo_eval.models.compute import has_bf16
+from goemo_eval.models.manifest import Compute
 from goemo_eval.models.said import printable, said
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -81,7 +82,7 @@ class Recipe(BaseModel):
     """Of a multilabel scheme's decisions; ``chosen`` picks one by cross-validation."""
     compute: Literal["auto", "fp32", "bf16"] = "fp32"
     """What matrix products of training are computed in; ``auto``: in bfloat16 where the processor has
-    instructions for it, else in FP32. See `goemo_eval.models.compute.effective_compute`."""
+    instructions for it, else in FP32. See `effective_compute`."""
     encoder: Mapping[str, Mapping[str, Any]] = {}
     """What differs for an encoder: tables ``[encoder.NAME]``."""
     scheme: Mapping[str, Mapping[str, Any]] = {}
@@ -129,8 +130,28 @@ class Recipe(BaseModel):
         """
         excluded = _TABLES | {"threshold_strategy", "compute"}
         facts = self.model_dump(exclude_defaults=True, exclude=excluded)
-        compute = effective_compute(self.compute)
+        compute = effective_compute(self)
         return facts if compute == "fp32" else facts | {"compute": compute}
+
+
+def effective_compute(recipe: Recipe) -> Compute:
+    """Return what a recipe's ``compute`` means on this machine.
+
+    Raises
+    ------
+    CheckpointError
+        If bfloat16 is asked for and would be emulated: that is slower than FP32, and less exact.
+    """
+    if recipe.compute == "fp32":
+        return "fp32"
+    if has_bf16():
+        return "bf16"
+    if recipe.compute == "auto":
+        return "fp32"
+    raise CheckpointError(
+        f"recipe {recipe.name} has compute bf16, for which this processor has no instructions (avx512_bf16 or "
+        "amx_bf16), or may not use them: set it to auto or fp32"
+    )
 
 
 def _first(error: ValidationError) -> str:
