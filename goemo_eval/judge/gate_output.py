@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from tabulate import tabulate
 
 from goemo_eval.judge.verdict import CellVerdict, Status, Verdict
+from goemo_eval.judge.words import of_seeds, shared, so_far
 from goemo_eval.records.schema import Record
 
 _MARKS: dict[Status, str] = {
@@ -26,37 +27,60 @@ _HEAD = ("cell", "baseline", "candidate", "drop", "at least", "at most", "detect
 
 def as_text(verdict: Verdict) -> str:
     """Return a verdict as a table for a terminal, with what is not a plain pass in words."""
-    rows = [(*_numbers(cell), cell.status.upper()) for cell in verdict.cells]
-    table = tabulate(rows, (*_HEAD, "verdict"), disable_numparse=True)
-    return (
-        "\n".join([table, "", *_remarks(verdict), *_labels(verdict), _conclusion(verdict)]) + "\n"
-    )
+    tables = [
+        (title, [(*_numbers(cell), cell.status.upper()) for cell in cells])
+        for title, cells in _tables(verdict)
+    ]
+    lines: list[str] = []
+    for title, rows in tables:
+        lines += [title] if title else []
+        lines += [tabulate(rows, (*_HEAD, "verdict"), disable_numparse=True), ""]
+    return "\n".join([*lines, *_remarks(verdict), *_labels(verdict), _conclusion(verdict)]) + "\n"
 
 
 def as_markdown(verdict: Verdict) -> str:
     """Return a verdict as markdown, as a job summary page shows it."""
-    rows = [(*_numbers(cell), _MARKS[cell.status]) for cell in verdict.cells]
+    tables: list[str] = []
+    for title, cells in _tables(verdict):
+        rows = [(*_numbers(cell), _MARKS[cell.status]) for cell in cells]
+        tables += [title] if title else []
+        tables.append(tabulate(rows, (*_HEAD, "verdict"), tablefmt="github", disable_numparse=True))
+    sure = f"{100 * (1 - verdict.alpha):.4g}% confidence each"
     explained = (
-        f"*at least*, *at most*: the true drop lies above, or below, with {1 - verdict.alpha:.0%} "
-        "confidence each. *detectable*: the smallest true drop that would be called a regression in "
+        f"*at least*, *at most*: the true drop lies above, or below, with {sure}"
+        f"{_corrected(verdict)}. *detectable*: the smallest true drop that would be called a regression in "
         "80 of 100 cases. *flips*: decisions that differ."
     )
     parts = [
         f"## Macro-F1 gate: {_MARKS[verdict.status]}",
         _conclusion(verdict),
-        tabulate(rows, (*_HEAD, "verdict"), tablefmt="github", disable_numparse=True),
+        *tables,
         "\n".join(f"- {line}" for line in [*_remarks(verdict), *_labels(verdict)]),
         explained,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _tables(verdict: Verdict) -> list[tuple[str, tuple[CellVerdict, ...]]]:
+    """Return the cells against the baseline and, where there is one, against the anchor."""
+    if not verdict.anchor:
+        return [("", verdict.cells)]
+    title = f"Against the anchor, with a budget of {verdict.max_drift:g}:"
+    return [("", verdict.cells), (title, verdict.anchor)]
+
+
+def _corrected(verdict: Verdict) -> str:
+    if verdict.together < 2:
+        return shared(1, verdict.horizon)
+    return f"; *at least*{shared(verdict.together, verdict.horizon)}"
+
+
 def as_annotations(verdict: Verdict) -> str:
     """Return workflow commands, which a GitHub job turns into annotations; empty for a pass."""
     return "".join(
-        f"::{_LEVELS[cell.status]} title={_escaped(f'{cell.cell}: {cell.status}', title=True)}"
+        f"::{_LEVELS[cell.status]} title={_escaped(f'{cell.name}: {cell.status}', title=True)}"
         f"::{_escaped(cell.reason)}\n"
-        for cell in verdict.cells
+        for cell in (*verdict.cells, *verdict.anchor)
         if cell.status != "pass"
     )
 
@@ -84,7 +108,8 @@ def as_latencies(records: Iterable[Record]) -> str:
             "value": latency.p50_s * 1e3,
             "range": f"{(latency.p90_s - latency.p50_s) * 1e3:.3f}",
             "extra": f"batch of {latency.batch_size}, {latency.threads} threads, "
-            f"{record.environment.cpu_model}",
+            f"{record.environment.cpu_model}"
+            f"{'' if latency.load.stable else f'; unstable: {latency.load.reason}'}",
         }
         for record in records
         for shape, latency in record.latency.items()
@@ -108,26 +133,31 @@ def _numbers(cell: CellVerdict) -> tuple[str, ...]:
 
 
 def _remarks(verdict: Verdict) -> list[str]:
+    judged = (*verdict.cells, *verdict.anchor)
     return [
-        *(f"{c.cell}: {c.status}: {c.reason}" for c in verdict.cells if c.status != "pass"),
+        *(f"{c.name}: {c.status}: {c.reason}" for c in judged if c.status != "pass"),
         *(f"{c.cell}: {v.name}: {v.reason}" for c in verdict.cells for v in c.latency),
-        *(seed.text for seed in verdict.seeds),
+        *(of_seeds(seeds, alpha=verdict.run_alpha) for seeds in verdict.seeds),
         *(f"{cell}: no baseline, not judged" for cell in verdict.only_in_candidate),
+        *([said] if (said := so_far(verdict)) else []),
     ]
 
 
 def _labels(verdict: Verdict) -> list[str]:
     """Return what is said of labels, where they were judged."""
-    judged = [cell for cell in verdict.cells if cell.labels]
+    judged = [cell for cell in (*verdict.cells, *verdict.anchor) if cell.labels]
     clean = [c for c in judged if all(label.status == "pass" for label in c.labels)]
     return [f"no label of {len(clean)} of {len(judged)} cells lost too much"] if judged else []
 
 
 def _conclusion(verdict: Verdict) -> str:
-    counts = {s: sum(c.status == s for c in verdict.cells) for s in _MARKS}
+    judged = (*verdict.cells, *verdict.anchor)
+    counts = {s: sum(c.status == s for c in judged) for s in _MARKS}
     found = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
+    scope = " per cell" if verdict.per_cell else ""
+    scope += shared(verdict.together, verdict.horizon)
     return (
-        f"{verdict.status}: {found}; budget {verdict.max_drop:g} Macro-F1, alpha {verdict.alpha:g}, "
+        f"{verdict.status}: {found}; budget {verdict.max_drop:g} Macro-F1, alpha {verdict.alpha:g}{scope}, "
         f"{verdict.mode}"
     )
 

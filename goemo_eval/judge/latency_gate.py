@@ -7,27 +7,23 @@ from typing import Literal
 
 import numpy as np
 
+from goemo_eval.judge.rules import Rules
 from goemo_eval.judge.verdict import LatencyVerdict
-from goemo_eval.measure.latency import Latency
+from goemo_eval.measure.scenarios import Latency
+from goemo_eval.records.comparable import comparable
 from goemo_eval.records.schema import Record
 
 _RESAMPLES = 10_000
 
 
-def machine_differences(old: Record, new: Record) -> list[str]:
-    """Say which fields keep the latencies of two records of one cell from being compared."""
-    engine = old.cell.engine
-    a, b = old.environment, new.environment
-    pairs: dict[str, tuple[object, object]] = {
-        "CPU model": (a.cpu_model, b.cpu_model),
-        "ISA flags": (a.isa_flags, b.isa_flags),
-        "engine's ISA": (a.engine_isa, b.engine_isa),
-        "threads": (a.threads, b.threads),
-        f"{engine} version": (a.versions.get(engine), b.versions.get(engine)),
-    }
-    return [
-        f"{name} differs ({_text(x)} and {_text(y)})" for name, (x, y) in pairs.items() if x != y
-    ]
+def judge_latency(old: Record, new: Record, rules: Rules) -> tuple[LatencyVerdict, ...]:
+    """Judge what was asked for of a cell's times; empty if nothing was."""
+    verdicts = []
+    if rules.max_slowdown is not None:
+        verdicts.append(judge_slowdown(old, new, limit=rules.max_slowdown, alpha=rules.run_alpha))
+    if rules.min_speedup is not None and new.cell.precision == "int8":
+        verdicts.append(judge_speedup(new, limit=rules.min_speedup, alpha=rules.run_alpha))
+    return tuple(verdicts)
 
 
 def judge_slowdown(old: Record, new: Record, *, limit: float, alpha: float) -> LatencyVerdict:
@@ -49,10 +45,7 @@ def judge_slowdown(old: Record, new: Record, *, limit: float, alpha: float) -> L
     if before is None or after is None:
         side = "baseline" if before is None else "candidate"
         return _not_comparable("slowdown", limit, [f"the {side} keeps no latencies"])
-    differing = machine_differences(old, new)
-    if before.batch_size != after.batch_size:
-        differing.append(f"batch size differs ({before.batch_size} and {after.batch_size})")
-    if differing:
+    if differing := comparable(old, new, "times", scenario="real"):
         return _not_comparable("slowdown", limit, differing)
     ratio = after.p50_s / before.p50_s
     rng = np.random.default_rng(0)
@@ -70,6 +63,8 @@ def judge_speedup(record: Record, *, limit: float, alpha: float) -> LatencyVerdi
     if record.speedup is None:
         return _not_comparable("speedup", limit, ["the candidate keeps no passes beside FP32"])
     speedup = record.speedup
+    if not speedup.load.stable:
+        return _not_comparable("speedup", limit, [f"times are unstable: {speedup.load.reason}"])
     logs = np.log(np.array(speedup.reference_s) / np.array(speedup.candidate_s))
     if len(logs) < 2:
         return LatencyVerdict(
@@ -126,7 +121,3 @@ def _not_comparable(
 def _medians(latency: Latency, rng: np.random.Generator) -> np.ndarray:
     times = np.array(latency.times_s)
     return np.asarray(np.median(rng.choice(times, (_RESAMPLES, len(times))), axis=1))
-
-
-def _text(value: object) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value)

@@ -93,6 +93,33 @@ def holm(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return corrected
 
 
+def holm_levels(p_values: npt.ArrayLike, alpha: float) -> npt.NDArray[np.float64]:
+    """Return the level at which Holm's method judges each p-value.
+
+    A p-value of at most its level is a finding, and the chance of any false finding among them is at most
+    alpha, whatever they have to do with one another [1]_. The smallest of m is judged at ``alpha / m``; each
+    finding leaves the next one more; what comes after the last finding shares its successor's level.
+
+    References
+    ----------
+    .. [1] S. Holm, A simple sequentially rejective multiple test procedure, Scand. J. Stat. 6 (1979).
+
+    Examples
+    --------
+    >>> holm_levels([0.5, 0.001, 0.02], 0.05).round(4).tolist()
+    [0.05, 0.0167, 0.025]
+    """
+    values = np.asarray(p_values, dtype=np.float64)
+    order = values.argsort(kind="stable")
+    steps = alpha / np.arange(len(values), 0, -1)
+    lost = np.flatnonzero(values[order] > steps)
+    if len(lost):
+        steps[lost[0] :] = steps[lost[0]]
+    levels = np.empty_like(values)
+    levels[order] = steps
+    return levels
+
+
 def detectable_drop(standard_error: float, *, alpha: float, power: float = 0.8) -> float:
     """Return the smallest true drop beyond the budget that would be found with a given chance.
 

@@ -133,7 +133,9 @@ def test_a_loss_says_more_than_a_missing_cell(make_record: Make) -> None:
 
 def other_test_split(record: Record) -> Record:
     splits = record.data.splits | {"test": SplitData(sha256="c" * 64, rows=500)}
-    return record.model_copy(update={"data": Data(source="tsv", revision=None, splits=splits)})
+    return record.model_copy(
+        update={"data": Data(name="tsv", source="tsv", revision=None, splits=splits)}
+    )
 
 
 def other_truth(record: Record) -> Record:
@@ -311,24 +313,6 @@ def test_labels_one_by_one(make_record: Make) -> None:
     assert judged(old, old, **options).status == "pass"
 
 
-def at_seed(record: Record, seed: int) -> Record:
-    return record.model_copy(update={"cell": record.cell.model_copy(update={"seed": seed})})
-
-
-def test_seeds(make_record: Make) -> None:
-    old = [at_seed(make_record(wrong=w), i) for i, w in enumerate((0.20, 0.24, 0.16))]
-    alike = [at_seed(make_record(wrong=w), i) for i, w in enumerate((0.24, 0.17, 0.20))]
-    worse = [at_seed(make_record(wrong=w), i) for i, w in enumerate((0.40, 0.45, 0.38))]
-    (seeds,) = gate(old, alike, **QUICK).seeds
-    assert (seeds.cell, seeds.seeds) == ("minilm-simplified-torch-fp32", 3)
-    assert not seeds.larger_than_reseeding
-    assert "not larger than what reseeding alone does" in seeds.text
-    (seeds,) = gate(old, worse, **QUICK).seeds
-    assert seeds.larger_than_reseeding
-    assert seeds.drop == pytest.approx(0.2, abs=0.05)
-    assert gate(old[:1], alike, **QUICK).seeds == ()
-
-
 def test_nothing_to_compare(make_record: Make) -> None:
     with pytest.raises(RecordError, match="no scored cell"):
         gate([make_record(scored=False)], [make_record()])
@@ -343,6 +327,10 @@ def test_nothing_to_compare(make_record: Make) -> None:
         ({"mode": "both"}, "mode must be superiority or noninferiority: got both"),
         ({"max_label_drop": 2.0}, "max_label_drop must lie in"),
         ({"max_slowdown": 0.0}, "max_slowdown must be above 0: got 0.0"),
+        ({"max_drift": float("inf")}, r"max_drift must lie in \[0, 1\]: got inf"),
+        ({"horizon": 0}, "horizon must be a whole number from 1 to 1,000,000: got 0"),
+        ({"horizon": 2.5}, "horizon must be a whole number"),
+        ({"judged": -1}, "judged must be at least 0: got -1"),
     ],
 )
 def test_options_out_of_range(make_record: Make, options: dict[str, Any], message: str) -> None:

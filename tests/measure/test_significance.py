@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from goemo_eval.errors import ScoreError
-from goemo_eval.measure.significance import detectable_drop, holm, swap_test
+from goemo_eval.measure.significance import detectable_drop, holm, holm_levels, swap_test
 
 Bools = np.ndarray
 
@@ -68,6 +68,18 @@ def test_holm_by_its_definition(p_values: np.ndarray) -> None:
         while rejected < m and ordered[rejected] * (m - rejected) <= alpha:
             rejected += 1
         assert (corrected <= alpha).sum() == rejected
+
+
+@given(
+    hnp.arrays(np.float64, st.integers(0, 30), elements=st.floats(0, 1)), st.floats(0.001, 0.49)
+)
+def test_levels_and_corrected_p_values_agree(p_values: np.ndarray, alpha: float) -> None:
+    levels, corrected = holm_levels(p_values, alpha), holm(p_values)
+    clear = np.abs(corrected - alpha) > 1e-12
+    assert ((p_values <= levels) == (corrected <= alpha))[clear].all()
+    if len(p_values):
+        assert levels.min() >= alpha / len(p_values) - 1e-15
+        assert levels.max() <= alpha
 
 
 def test_detectable_drop() -> None:
