@@ -14,6 +14,7 @@ from tabulate import tabulate
 from typer.exceptions import TyperException
 
 from goemo_eval import __version__
+from goemo_eval.cli import deploy as deploying
 from goemo_eval.cli import gate as gating
 from goemo_eval.cli import report as reporting
 from goemo_eval.cli import run as running
@@ -54,6 +55,8 @@ app.command()(reporting.recommend)
 app.command()(gating.gate)
 app.add_typer(gating.baseline_app, name="baseline")
 app.command()(tuning.tune)
+app.command()(deploying.export)
+app.command()(deploying.predict)
 
 
 @app.command()

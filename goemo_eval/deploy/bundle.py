@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from goemo_eval.engines.artifact import DESCRIPTION, Artifact, read_artifact, read_info, verify_files
+from goemo_eval.engines.artifact import (
+    DESCRIPTION,
+    Artifact,
+    read_artifact,
+    read_info,
+    verify_files,
+)
 from goemo_eval.errors import BundleError, EngineError
 from goemo_eval.files import read_json, sha256_of_file
 from goemo_eval.frozen import Frozen
@@ -169,7 +175,9 @@ class Bundle:
         return [
             Prediction(
                 labels=tuple(
-                    labels[k] for k in sorted(range(len(labels)), key=lambda k, p=row: -p[k]) if yes[k]
+                    labels[k]
+                    for k in sorted(range(len(labels)), key=lambda k, p=row: -p[k])
+                    if yes[k]
                 ),
                 scores=dict(zip(labels, row.tolist(), strict=True)),
             )
@@ -208,7 +216,9 @@ def load_bundle(directory: str | Path, *, threads: int | None = None) -> Bundle:
     except EngineError as error:
         raise BundleError(str(error)) from None
     if described.labels != info.labels:
-        raise BundleError(f"{path}: {FILE} and {DESCRIPTION} name different labels: export the cell again")
+        raise BundleError(
+            f"{path}: {FILE} and {DESCRIPTION} name different labels: export the cell again"
+        )
     return Bundle(info, predictor)
 
 
@@ -300,11 +310,15 @@ def describe_cell(record: Any, artifact: Path) -> BundleInfo:
 
     cell = record.cell
     if record.scores is None:
-        raise BundleError(f"{cell.id} was not scored ({record.unscored_reason}): there is nothing to deploy")
+        raise BundleError(
+            f"{cell.id} was not scored ({record.unscored_reason}): there is nothing to deploy"
+        )
     found = read_info(artifact)
     sha256 = sha256_of_file(artifact / DESCRIPTION)
     if record.artifact is None or record.artifact.sha256 != sha256:
-        raise BundleError(f"{cell.id}: the artifact is not the one that was measured: run the cell again")
+        raise BundleError(
+            f"{cell.id}: the artifact is not the one that was measured: run the cell again"
+        )
     interval = score_interval(*verified_decisions(record))
     environment, test = record.environment, record.data.splits["test"]
     return BundleInfo(

@@ -142,7 +142,9 @@ def _opened(path: str, mode: Literal["r", "w", "a"]) -> Iterator[IO[str]]:
     try:
         if mode == "r" and not file.is_file():
             raise DataError(f"{path}: no regular file: pass a file, or - for standard input")
-        with file.open(mode, encoding="utf-8-sig" if mode == "r" else "utf-8", newline="") as opened:
+        with file.open(
+            mode, encoding="utf-8-sig" if mode == "r" else "utf-8", newline=""
+        ) as opened:
             yield opened
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 ({error.reason}): save it as UTF-8") from None
@@ -175,7 +177,9 @@ def _csv_texts(lines: IO[str], column: str, source: str) -> Iterator[str]:
         if head is None:
             return
         if column not in head:
-            raise DataError(f"{source}: no column {column!r}: it has {', '.join(head[:20])}; pass --text")
+            raise DataError(
+                f"{source}: no column {column!r}: it has {', '.join(head[:20])}; pass --text"
+            )
         at = head.index(column)
         for row in reader:
             if len(row) != len(head):

@@ -34,7 +34,7 @@ import platformdirs
 
 from goemo_eval.errors import StoreError
 from goemo_eval.files import read_json, sha256_of_file
-from goemo_eval.pipeline.keys import Key
+from goemo_eval.pipeline.keys import ConvertKey, Key
 
 SCHEMA_VERSION = 2
 _KEY, _FILES, _CONTENT, _SCHEMA = "key.json", "files.json", "content", "store.json"
@@ -122,6 +122,15 @@ class Store:
     def find(self, key: Key) -> Entry | None:
         """Return the result under a key if it is there."""
         return self._found(key, read=True)
+
+    def find_artifact(self, digest: str) -> Path | None:
+        """Return the directory of the artifact with a key's digest, as a record names it; None if it is not whole."""
+        for path in (self.root / ConvertKey.kind).glob(f"*-{digest}"):
+            entry = read_json(path / _KEY, error=StoreError)
+            key = ConvertKey.model_validate(entry)
+            if key.digest == digest and (found := self._found(key, read=True)) is not None:
+                return found.content
+        return None
 
     @contextmanager
     def partial(self, key: Key) -> Iterator[Path]:
