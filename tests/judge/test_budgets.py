@@ -1,49 +1,156 @@
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from goemo_eval.errors import RecordError
-from goemo_eval.judge.budgets import Budget, check_budget, load_budget
-from goemo_eval.records.schema import Record
+from goemo_eval.judge.budgets import Budget, Budgets, check_budget, load_budgets, scenario_of
+from goemo_eval.measure.machine_load import Load
+from goemo_eval.measure.scenarios import Latency, Throughput
+from goemo_eval.records.schema import Memory, Record
 
 Make = Callable[..., Record]
+MakeLatency = Callable[..., Latency]
 SHIPPED = Path(__file__).parents[2] / "bench" / "budgets.toml"
+BUSY = Load(load_start=9.0, load_end=9.0, reason="other processes took 50% of the processors")
+CELL = "a-b-torch-int8"
+
+
+def write(tmp_path: Path, content: str) -> Path:
+    path = tmp_path / "b.toml"
+    path.write_text(content)
+    return path
 
 
 def test_shipped_budgets() -> None:
-    strict = load_budget(SHIPPED, "goemotions", "albert-raw-torch-int8")
-    assert strict.max_int8_drop == 0.01
-    wide = load_budget(SHIPPED, "sample", "albert-raw-torch-int8")
+    shipped = load_budgets(SHIPPED)
+    assert shipped.of("goemotions", "albert-raw-torch-int8").max_int8_drop == 0.01
+    wide = shipped.of("sample", "albert-raw-torch-int8")
     assert wide.max_int8_drop is not None
     assert wide.max_int8_drop > 0.01
-
-
-def test_overrides_of_a_cell(tmp_path: Path) -> None:
-    path = tmp_path / "b.toml"
-    path.write_text(
-        '[p]\nmin_macro_f1 = 0.3\nmax_int8_drop = 0.1\n[p.cells."a-b-c-int8"]\nmax_int8_drop = 0.5\n'
+    assert shipped.of("sample", "minilm-raw-torch-fp32").min_macro_f1 == 0.35
+    shipped.check_names(
+        "sample", encoders={"minilm"}, schemes={"raw", "simplified"}, engines={"torch"}
     )
-    assert load_budget(path, "p", "a-b-c-int8") == Budget(min_macro_f1=0.3, max_int8_drop=0.5)
-    assert load_budget(path, "p", "a-b-c-fp32") == Budget(min_macro_f1=0.3, max_int8_drop=0.1)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("[q]\n", r"no budgets for profile 'p'"),
-        ("[p]\nmax_drop = 1\n", r"\[p\] max_drop: Extra inputs"),
-        ("[p]\nmin_macro_f1 = -1\n", r"\[p\] min_macro_f1: Input should be greater"),
-        ("[p\n", "not TOML"),
-    ],
-)
+def test_nothing_asserts_nothing() -> None:
+    assert load_budgets(None) == Budgets()
+    assert load_budgets(None).of("sample", CELL) == Budget()
+
+
+def test_what_says_more_overrides_what_says_less(tmp_path: Path) -> None:
+    text = f"""
+    max_int8_drop = 0.1
+    max_real_p50_s = 1
+    [cells."{CELL}"]
+    max_real_p50_s = 2
+    [tickets]
+    max_int8_drop = 0.2
+    min_macro_f1 = 0.3
+    [tickets.cells."{CELL}"]
+    min_macro_f1 = 0.4
+    [tickets.cells."{CELL}-s3"]
+    min_macro_f1 = 0.5
+    """
+    # the same as a file and as the table of a run file
+    for found in (load_budgets(write(tmp_path, text)), load_budgets(tomllib.loads(text))):
+        assert found.of("other") == Budget(max_int8_drop=0.1, max_real_p50_s=1)
+        assert found.of("other", CELL) == Budget(max_int8_drop=0.1, max_real_p50_s=2)
+        assert found.of("tickets", "a-b-torch-fp32") == Budget(
+            max_int8_drop=0.2, max_real_p50_s=1, min_macro_f1=0.3
+        )
+        assert found.of("tickets", CELL).min_macro_f1 == 0.4
+        assert found.of("tickets", f"{CELL}-s2").min_macro_f1 == 0.4
+        assert found.of("tickets", f"{CELL}-s3").min_macro_f1 == 0.5
+
+
+MALFORMED = [
+    ("[p", "not TOML"),
+    ("[p]\nmin_macro_f1 = " + "1" * 5000, "not TOML"),
+    ("[p]\na = 1\na = 2", "not TOML"),
+    ("a = " + "[" * 5000, "not TOML"),
+    ("sample = []", "unknown limit 'sample': known are .*; budgets of a data set are a table"),
+    ("sample = 3", "unknown limit 'sample'"),
+    ("max_drop = 0.1", "unknown limit 'max_drop'"),
+    ("[p]\nmax_drop = 1", r"\[p\]: unknown limit 'max_drop': known are max_int8_drop, "),
+    ("[p]\nmin_macro_f1 = -1", r"\[p\]: min_macro_f1: Input should be greater .*: got -1"),
+    ("[p]\nmin_macro_f1 = 1.5", "min_macro_f1: Input should be less than or equal to 1"),
+    ("[p]\nmax_int8_drop = nan", "max_int8_drop: Input should be a finite number: got nan"),
+    ("[p]\nmax_real_p50_s = inf", "max_real_p50_s: Input should be a finite number"),
+    ("[p]\nmin_macro_f1 = '0.3'", "min_macro_f1: Input should be a valid number: got '0.3'"),
+    ("[p]\nmin_macro_f1 = true", "min_macro_f1: Input should be a valid number: got True"),
+    ("[p]\nmin_macro_f1 = 2020-01-01", "min_macro_f1: Input should be a valid number"),
+    ("[p]\nmin_macro_f1 = [0.3]", "min_macro_f1: Input should be a valid number"),
+    ("[p]\nmax_real_p99_s = 1", "unknown limit 'max_real_p99_s'"),
+    ("[p]\ncells = 3", "cells must be tables .*: got 3"),
+    ("cells = []", "cells must be tables"),
+    ("[p]\ncells.'a-b-torch-int8' = 3", 'cells."a-b-torch-int8" must be a table of limits: got 3'),
+    ("[p.cells.'a-b-torch-int8']\nx = 3", "cells.\"a-b-torch-int8\": unknown limit 'x'"),
+    ("[p.cells.'a-b-torch-int8'.x]\ny = 3", "unknown limit 'x'"),
+    ("[p.cells.minilm]\nmin_macro_f1 = 0", 'cells."minilm" is no cell: expected ENCODER-SCH'),
+    ("[p.cells.'a-b-torch-int4']\n", "is no cell"),
+    ("[p.cells.'a-b-torch-fp32-int8']\n", "is no cell: .* such as minilm-raw-torch-int8"),
+    ("[p.cells.'A-b-torch-int8']\n", "is no cell"),
+    ("[p.cells.'a-b-torch-int8-s']\n", "is no cell"),
+    ("[p.cells.'a-b-torch-int8-s99999999999999999999']\n", "is no cell"),
+    ("[p.cells.'a-b-torch-int8-3']\n", "is no cell"),
+    ("[p.cells.'']\n", "is no cell"),
+    ('["p\\u001b"]\nx = 3', "unknown limit 'x'"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), MALFORMED)
 def test_malformed(tmp_path: Path, content: str, message: str) -> None:
-    path = tmp_path / "b.toml"
-    path.write_text(content)
-    with pytest.raises(RecordError, match=message):
-        load_budget(path, "p", "x")
+    path = write(tmp_path, content)
+    with pytest.raises(RecordError, match=message) as caught:
+        load_budgets(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).isprintable()
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    for path, message in (
+        (tmp_path / "nowhere.toml", "cannot read"),
+        (tmp_path, "no regular file"),
+        (Path("/dev/zero"), "no regular file"),
+    ):
+        with pytest.raises(RecordError, match=message):
+            load_budgets(path)
+    (tmp_path / "latin.toml").write_bytes(b"# \xe9\n")
+    with pytest.raises(RecordError, match="is not UTF-8"):
+        load_budgets(tmp_path / "latin.toml")
+    (tmp_path / "large.toml").write_text("# " + "x" * (1 << 20))
+    with pytest.raises(RecordError, match="at most 1,048,576 are read"):
+        load_budgets(tmp_path / "large.toml")
+
+
+def test_names_that_there_are_not(tmp_path: Path) -> None:
+    path = write(tmp_path, "[p.cells.'minilm-rwa-torch-int8']\nmax_int8_drop = 0.1\n")
+    found = load_budgets(path)
+    known: dict[str, Any] = {
+        "encoders": {"minilm"},
+        "schemes": {"raw", "rwa"},
+        "engines": {"torch"},
+    }
+    found.check_names("p", **known)
+    with pytest.raises(
+        RecordError, match=r'"minilm-rwa-torch-int8": unknown scheme .rwa.: known are raw'
+    ):
+        found.check_names("p", **known | {"schemes": {"raw"}})
+    with pytest.raises(RecordError, match="unknown encoder 'minilm'"):
+        found.check_names("p", **known | {"encoders": {"mine"}})
+    with pytest.raises(RecordError, match="unknown engine 'torch': known are tensorrt"):
+        found.check_names("p", **known | {"engines": {"tensorrt"}})
+    with pytest.raises(
+        RecordError, match=r"no budgets for data set 'q': add a table \[q\]; it has p"
+    ):
+        found.check_names("q", **known)
+    load_budgets({"max_int8_drop": 0.1, "p": {}}).check_names("q", **known)
 
 
 def test_checks(make_record: Make) -> None:
@@ -71,3 +178,67 @@ def test_checks(make_record: Make) -> None:
         "min_int8_speedup",
         "max_real_p50_s",
     }
+
+
+def test_every_limit_can_be_broken_and_kept(make_record: Make, make_latency: MakeLatency) -> None:
+    load = Load(load_start=0, load_end=0)
+    fp32 = make_record(wrong=0.1)
+    record = make_record(
+        "int8",
+        size_bytes=3_000_000,
+        latency={
+            "real": make_latency([1.0, 2.0, 3.0]),
+            "padded128": make_latency([4.0]),
+            "single": make_latency([5.0], batch_size=1),
+        },
+        offline=Throughput(texts=500, threads=2, passes_s=(2.0,), load=load),
+        memory=Memory(peak_rss_bytes=250_000_000, start_s=1.5, texts=100),
+    )
+    values = {
+        check.name: check.value
+        for check in check_budget(
+            record, Budget(**dict.fromkeys(Budget.model_fields, 0.5)), reference=fp32
+        )
+    }
+    assert values.keys() == Budget.model_fields.keys()
+    assert values["max_real_p50_s"] == 2.0
+    assert values["max_real_p95_s"] == pytest.approx(2.9)
+    assert values["max_single_p50_s"] == 5.0
+    assert values["min_offline_texts_per_s"] == 250
+    assert (values["max_size_mb"], values["max_peak_rss_mb"], values["max_start_s"]) == (
+        3,
+        250,
+        1.5,
+    )
+    for name, value in values.items():
+        for limit, sign in ((value, 0), (value * 0.9, -1), (value * 1.1, 1)):
+            if name in ("min_macro_f1", "max_int8_drop") and limit > 1:
+                continue
+            (check,) = check_budget(record, Budget(**{name: limit}), reference=fp32)
+            assert check.passed == (sign <= 0 if name.startswith("min_") else sign >= 0)
+
+
+def test_unstable_times_break_nothing(make_record: Make, make_latency: MakeLatency) -> None:
+    record = make_record("int8", latency={"real": make_latency([9.0], load=BUSY)})
+    record = record.model_copy(
+        update={
+            "speedups": tuple(s.model_copy(update={"load": BUSY}) for s in record.speedups),
+            "offline": Throughput(texts=5, threads=2, passes_s=(9.0,), load=BUSY),
+        }
+    )
+    budget = Budget(max_real_p50_s=0.1, min_int8_speedup=9.0, min_offline_texts_per_s=99)
+    assert check_budget(record, budget) == ()
+
+
+def test_scenarios_of_limits() -> None:
+    found = {name: scenario_of(name) for name in Budget.model_fields}
+    assert {name for name, scenario in found.items() if scenario is None} == {
+        "min_macro_f1",
+        "max_int8_drop",
+        "min_int8_speedup",
+        "max_size_mb",
+        "max_peak_rss_mb",
+        "max_start_s",
+    }
+    assert found["max_single_p95_s"] == "single"
+    assert found["min_offline_texts_per_s"] == "offline"
