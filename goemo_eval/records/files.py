@@ -238,7 +238,9 @@ def _entries(content: Any, path: str | Path) -> list[_Entry]:
 def _embedded(values: Any, path: str | Path, where: str) -> _Entry:
     """Return a record of a pytest-benchmark row; up to schema 2 it did not say its schema."""
     if not isinstance(values, dict) or "schema_version" not in values:
-        return _Entry(where, OLDEST, values)
+        # What schema 3 dropped tells an older record.
+        old = isinstance(values, dict) and "peak_rss_bytes" in values
+        return _Entry(where, OLDEST if old else SCHEMA_VERSION, values)
     version = _version(values["schema_version"], f"{path}: {where}")
     return _Entry(where, version, {k: v for k, v in values.items() if k != "schema_version"})
 

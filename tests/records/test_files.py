@@ -205,3 +205,15 @@ def test_records_of_several_runs_are_joined(make_record: Make, tmp_path: Path) -
     b.write_text(dump_records([make_record("int8", data=elsewhere)]))
     with pytest.raises(RecordError, match="measured on other data"):
         join_records([a, b])
+
+
+def test_rows_without_a_schema_are_told_apart_by_what_they_hold(
+    make_record: Make, tmp_path: Path
+) -> None:
+    path = tmp_path / "bench.json"
+    old = json.loads(SCHEMA_2.read_text())["records"]
+    rows = [{"extra_info": {"goemo": values}} for values in old]
+    rows.append({"extra_info": {"goemo": make_record().model_dump(mode="json")}})
+    path.write_text(json.dumps({"benchmarks": rows}))
+    found = read_records(path)
+    assert found == sorted([*read_records(SCHEMA_2), make_record()], key=lambda r: r.cell.id)
