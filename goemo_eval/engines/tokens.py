@@ -7,7 +7,6 @@ is all that a server needs: neither torch nor transformers is imported here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -215,8 +214,8 @@ def save_tokens(pretrained: Pretrained, out: Path) -> TokensInfo:
         pad_id=pretrained.pad_id,
         pad_type_id=tokenizer.pad_token_type_id,
         padding_side=tokenizer.padding_side,
-        type_ids=_needs_types(pretrained),
-        folded=checkpoint.weights == "random" and len(tokenizer) > pretrained.vocab_size,
+        type_ids=pretrained.type_ids,
+        folded=pretrained.folded,
     )
     # A copy: transformers keeps its own cutting and padding in the one that it holds.
     saved = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
@@ -225,17 +224,6 @@ def save_tokens(pretrained: Pretrained, out: Path) -> TokensInfo:
     (out / FILE).write_text(saved.to_str(), encoding="utf-8")
     _check_saved(pretrained, Tokens(out, info))
     return info
-
-
-def _needs_types(pretrained: Pretrained) -> bool:
-    """Say whether a model is given token types: where they would not be zero by default."""
-    tokenizer = pretrained.tokenizer
-    if "token_type_ids" not in tokenizer.model_input_names:
-        return False
-    if "token_type_ids" not in signature(pretrained.module.forward).parameters:
-        return False
-    types = tokenizer(list(_PROBES))["token_type_ids"]
-    return bool(tokenizer.pad_token_type_id) or any(any(row) for row in types)
 
 
 def _check_saved(pretrained: Pretrained, tokens: Tokens) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,7 +16,9 @@ from goemo_eval.data.splits import Split
 from goemo_eval.engines.artifact import TokensInfo
 from goemo_eval.engines.tokens import FILE, Tokens, save_tokens
 from goemo_eval.errors import CheckpointError, DataError
+from goemo_eval.models.checkpoint import Checkpoint
 from goemo_eval.models.encoders import Weights
+from goemo_eval.models.pretrained import Pretrained
 
 HOSTILE = (
     "",
@@ -37,25 +39,19 @@ HOSTILE = (
 
 
 @pytest.fixture(scope="module")
-def minilm(minilm_weights: Weights) -> Any:
+def minilm(minilm_weights: Weights) -> Pretrained:
     """What `save_tokens` reads of a checkpoint: MiniLM's tokenizer and a BERT without its weights."""
     with torch.device("meta"):
         module = BertForSequenceClassification(BertConfig(num_hidden_layers=1))
     return pretrained(module, AutoTokenizer.from_pretrained(minilm_weights.path))
 
 
-def pretrained(module: Any, tokenizer: Any, **fields: Any) -> Any:
-    checkpoint = SimpleNamespace(path=Path("mine"), max_length=128, weights="checkpoint")
-    return SimpleNamespace(
-        checkpoint=SimpleNamespace(**vars(checkpoint) | fields),
-        module=module,
-        tokenizer=tokenizer,
-        vocab_size=module.config.vocab_size,
-        pad_id=tokenizer.pad_token_id,
-    )
+def pretrained(module: Any, tokenizer: Any, **fields: Any) -> Pretrained:
+    checkpoint = {"path": Path("mine"), "max_length": 128, "weights": "checkpoint"} | fields
+    return Pretrained(cast("Checkpoint", SimpleNamespace(**checkpoint)), module, tokenizer)
 
 
-def assert_same(found: Any, texts: Sequence[str], out: Path) -> TokensInfo:
+def assert_same(found: Pretrained, texts: Sequence[str], out: Path) -> TokensInfo:
     info = save_tokens(found, out)
     expected = found.tokenizer(list(texts), truncation=True, max_length=info.max_length)
     for row, encoded in enumerate(Tokens(out, info).encode(texts)):
@@ -66,7 +62,7 @@ def assert_same(found: Any, texts: Sequence[str], out: Path) -> TokensInfo:
 
 
 def test_ids_are_those_of_transformers(
-    minilm: Any, sample: dict[str, Split], tmp_path: Path
+    minilm: Pretrained, sample: dict[str, Split], tmp_path: Path
 ) -> None:
     texts = [text for split in sample.values() for text in split.texts]
     info = assert_same(minilm, [*texts, *HOSTILE], tmp_path)
@@ -74,7 +70,7 @@ def test_ids_are_those_of_transformers(
     assert [file.name for file in tmp_path.iterdir()] == [FILE]
 
 
-def test_batches_are_those_of_transformers(minilm: Any, tmp_path: Path) -> None:
+def test_batches_are_those_of_transformers(minilm: Pretrained, tmp_path: Path) -> None:
     info = save_tokens(minilm, tmp_path)
     texts = ["a", "a longer text", ""]
     (batch,) = Tokens(tmp_path, info).batches(texts, shape="real")
@@ -85,7 +81,7 @@ def test_batches_are_those_of_transformers(minilm: Any, tmp_path: Path) -> None:
 
 
 def test_the_side_that_is_cut_and_the_side_that_is_padded_are_the_tokenizers(
-    minilm_weights: Weights, minilm: Any, tmp_path: Path
+    minilm_weights: Weights, minilm: Pretrained, tmp_path: Path
 ) -> None:
     tokenizer = AutoTokenizer.from_pretrained(
         minilm_weights.path, truncation_side="left", padding_side="left"
@@ -130,8 +126,11 @@ def test_token_types_that_are_not_zero_are_kept(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found, expected[key])
 
 
-def test_a_stand_in_tokenizers_ids_are_folded_and_no_others(minilm: Any, tmp_path: Path) -> None:
-    module = SimpleNamespace(config=SimpleNamespace(vocab_size=1000), forward=lambda input_ids: 0)
+def test_a_stand_in_tokenizers_ids_are_folded_and_no_others(
+    minilm: Pretrained, tmp_path: Path
+) -> None:
+    with torch.device("meta"):
+        module = BertForSequenceClassification(BertConfig(num_hidden_layers=1, vocab_size=1000))
     info = save_tokens(pretrained(module, minilm.tokenizer, weights="random"), tmp_path)
     assert info.folded
     (encoded,) = Tokens(tmp_path, info).encode(["committee"])
@@ -139,7 +138,7 @@ def test_a_stand_in_tokenizers_ids_are_folded_and_no_others(minilm: Any, tmp_pat
     assert not save_tokens(minilm, tmp_path).folded
 
 
-def test_a_tokenizer_without_a_fast_form_is_refused(minilm: Any, tmp_path: Path) -> None:
+def test_a_tokenizer_without_a_fast_form_is_refused(minilm: Pretrained, tmp_path: Path) -> None:
     from transformers import ByT5Tokenizer
 
     with pytest.raises(CheckpointError, match="mine: ByT5Tokenizer has no fast form"):
@@ -147,14 +146,14 @@ def test_a_tokenizer_without_a_fast_form_is_refused(minilm: Any, tmp_path: Path)
 
 
 def test_a_file_that_would_give_other_ids_is_refused(
-    minilm: Any, minilm_weights: Weights, tmp_path: Path
+    minilm: Pretrained, minilm_weights: Weights, tmp_path: Path
 ) -> None:
     tokenizer = AutoTokenizer.from_pretrained(minilm_weights.path, split_special_tokens=True)
     with pytest.raises(CheckpointError, match=r"gives other token ids than \w+ for '\[CLS\]"):
         save_tokens(pretrained(minilm.module, tokenizer), tmp_path)
 
 
-def test_a_lone_surrogate_is_named_by_its_row(minilm: Any, tmp_path: Path) -> None:
+def test_a_lone_surrogate_is_named_by_its_row(minilm: Pretrained, tmp_path: Path) -> None:
     tokens = Tokens(tmp_path, save_tokens(minilm, tmp_path))
     with pytest.raises(DataError, match="text 1 cannot be written as UTF-8"):
         tokens.encode(["fine", "\ud800"])
