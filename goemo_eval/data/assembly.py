@@ -18,7 +18,8 @@ from goemo_eval.data.goemotions import (
     RATER_COLUMNS,
     is_goemotions,
 )
-from goemo_eval.data.labelling import Columns, RawRows, Seen, name_labels, read_rows
+from goemo_eval.data.labelling import Columns, RawRows, Seen, read_rows
+from goemo_eval.data.naming import name_labels
 from goemo_eval.data.places import LABELS_FILE, Origin
 from goemo_eval.data.readers.table import Table
 from goemo_eval.data.schemes import published_fallback
@@ -113,6 +114,8 @@ def assemble(
         rows=sum(len(rows.texts) for rows in raw.values()),
         assumed=assumed,
     )
+    if first.form == "lines":
+        _check_no_header(first, raw["train"], seen)
     parts = {
         split: Part(rows.texts, rows.labels(column_numbers, len(labels)), rows.ids)
         for split, rows in raw.items()
@@ -150,12 +153,22 @@ def columns_of(table: Table, asked: Asked) -> Columns:
     """Return which columns of a table hold what: as asked, or as the table's form fixes it."""
     if table.form == "published":
         return Columns(asked.text, asked.labels, asked.ids or "id", separator=",")
-    if asked.rater is None and asked.labels == Asked.labels and _is_of_raters(table):
+    if asked.rater is None and asked.labels == Asked.labels and is_of_raters(table):
         return Columns("text", EMOTIONS, "id", "rater_id")
     return Columns(asked.text, asked.labels, asked.ids, asked.rater, asked.separator)
 
 
-def _is_of_raters(table: Table) -> bool:
+def _check_no_header(table: Table, rows: RawRows, seen: Seen) -> None:
+    """Refuse lines of text;label whose first one has a label that no other line has."""
+    label, (code, where) = next(iter(seen.items()))
+    if where == table.where(1) and rows.codes.count(code) == 1 and len(rows.texts) >= 20:
+        raise DataError(
+            f"{where}: label {shown(label)} stands in the first line alone, as a header's would: take "
+            "it out, or name the column of texts with text="
+        )
+
+
+def is_of_raters(table: Table) -> bool:
     """Say whether a table has the columns of GoEmotions' rater files."""
     return {*RATER_COLUMNS, *EMOTIONS} <= set(table.columns)
 

@@ -2,15 +2,14 @@
 
 A cell may hold a list of names or ids, names between separators, one name, one id, or there is a
 0/1 column for each label. Reading collects what stands in the cells, with the place where each
-first stood; `name_labels` then says what the columns are.
+first stood; `goemo_eval.data.naming` then says what the columns are.
 """
 
 from __future__ import annotations
 
 import re
 from array import array
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,23 +17,22 @@ import numpy as np
 import numpy.typing as npt
 
 from goemo_eval.data.readers.table import MOST_CHARACTERS, Table, check_cell
-from goemo_eval.data.words import MOST_LABELS, check_label_names, shown, shown_list
+from goemo_eval.data.words import MOST_LABELS, shown
 from goemo_eval.errors import DataError
 
 Token = str | int
 """What a cell says of one label: its name, or its id (as an integer, or in digits)."""
 
 MOST_CELLS = 2_000_000_000
-SEPARATORS = (",", ";", "|", "/", "\t")
-_UNLABELLED = "; -1 marks rows that were never labelled: leave them out"
-_ID = re.compile(r"0|[1-9][0-9]{0,8}")
+UNLABELLED = "; -1 marks rows that were never labelled: leave them out"
 _LIST = re.compile(r"\s*[\[{(].*[\])}]\s*", re.DOTALL)
-_FLAGS: dict[Any, bool] = {
+FLAGS: dict[Any, bool] = {
     1: True,  # and true, and 1.0
     0: False,
     **dict.fromkeys(("1", "1.0", "true", "True", "TRUE"), True),
     **dict.fromkeys(("0", "0.0", "false", "False", "FALSE"), False),
 }
+"""What a cell of a 0/1 column may hold."""
 
 
 @dataclass(frozen=True)
@@ -152,13 +150,13 @@ def _key(cell: Any, column: str, where: str) -> str:
 def _flags(cells: Sequence[Any], labels: Sequence[str], codes: array[int], where: str) -> None:
     for code, cell in enumerate(cells):
         try:
-            flag = _FLAGS.get(cell)
+            flag = FLAGS.get(cell)
         except TypeError:  # a list, an object
             flag = None
         if flag is None:
             raise DataError(
                 f"{where}: column {shown(labels[code])} must hold 0 or 1: got {shown(cell)}"
-                + (_UNLABELLED if cell in (-1, "-1") else "")
+                + (UNLABELLED if cell in (-1, "-1") else "")
             )
         if flag:
             codes.append(code)
@@ -231,167 +229,3 @@ def _name(text: str) -> str:
     if "\0" in name or not name.isprintable():
         raise ValueError(f"label {shown(name)} holds what cannot be printed: take it out")
     return name
-
-
-def name_labels(
-    seen: Mapping[Token, tuple[int, str]],
-    *,
-    names: Sequence[str] | None,
-    names_from: str,
-    column: str,
-    separator: str | None,
-    rows: int,
-) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
-    """Say what the columns of labels are, and which token belongs to which.
-
-    Parameters
-    ----------
-    seen : mapping of token to (number, place)
-    names : sequence of str, optional
-        The labels, where they are known: a token is one of them, or its position among them.
-        Without them the tokens are names, and the labels are those that there are, sorted.
-    names_from : str
-        Where the names come from, as messages say it.
-    column : str
-        The column of labels, as messages name it.
-    separator : str or None
-    rows : int
-        Number of rows that the tokens come from.
-
-    Returns
-    -------
-    labels : tuple of str, length K
-    columns_of : ndarray of int64, length of `seen`
-        Each token's column, by its number.
-
-    Raises
-    ------
-    DataError
-        If a token is no label, or names look like several labels, like ids, or like texts.
-    """
-    columns_of = np.zeros(len(seen), dtype=np.int64)
-    if names is None:
-        names = _found_names(seen, column=column, separator=separator, rows=rows)
-    by_token = _token_columns(seen, names, names_from)
-    for token, (number, _) in seen.items():
-        columns_of[number] = by_token[token]
-    return tuple(names), columns_of
-
-
-def _token_columns(
-    seen: Mapping[Token, tuple[int, str]], names: Sequence[str], names_from: str
-) -> dict[Token, int]:
-    columns: dict[Token, int] = {name: number for number, name in enumerate(names)}
-    if any(
-        map(_is_id, names)
-    ):  # names that are numbers are names, or 0 and "0" would be two things
-        seen = {str(token): place for token, place in seen.items()}
-        columns |= {int(name): number for name, number in columns.items() if _is_id(name)}
-    elif not all(token in columns for token in seen):
-        return _id_columns(seen, names, names_from)
-    for token, (_, where) in seen.items():
-        if token not in columns:
-            raise DataError(
-                f"{where}: label {shown(token)} is none of {names_from}: {shown_list(names)}"
-            )
-    return columns
-
-
-def _id_columns(
-    seen: Mapping[Token, tuple[int, str]], names: Sequence[str], names_from: str
-) -> dict[Token, int]:
-    found: dict[Token, int] = {}
-    for token, (_, where) in seen.items():
-        if isinstance(token, str) and not _looks_like_id(token):
-            other = "is a name, and other rows hold what is" if token in names else "is"
-            raise DataError(
-                f"{where}: label {shown(token)} {other} none of {names_from}: {shown_list(names)}"
-            )
-        found[token] = _id(token, len(names), names_from, where)
-    return found
-
-
-def _is_id(token: Token) -> bool:
-    return isinstance(token, int) or _ID.fullmatch(token) is not None
-
-
-def _looks_like_id(token: str) -> bool:
-    """Say whether a text was meant as a number, though it may be none that is read."""
-    return any(character.isdigit() for character in token) and not any(
-        character.isalpha() for character in token
-    )
-
-
-def _id(token: Token, labels: int, names_from: str, where: str) -> int:
-    if not _is_id(token):
-        raise DataError(
-            f"{where}: label {shown(token)} is no id: ids are written in the digits 0 to 9, as 3 or "
-            "3,10"
-        )
-    number = int(token)
-    if not 0 <= number < labels:
-        raise DataError(
-            f"{where}: label id {shown(token)} is outside 0 to {labels - 1}, the ids of {names_from}"
-            + (_UNLABELLED if number == -1 else "")
-        )
-    return number
-
-
-def _found_names(
-    seen: Mapping[Token, tuple[int, str]], *, column: str, separator: str | None, rows: int
-) -> tuple[str, ...]:
-    if not seen:
-        raise DataError(f"column {shown(column)} holds no label in any row: name it with labels=")
-    first = next(iter(seen))
-    if all(map(_is_id, seen)):
-        raise DataError(
-            f"{seen[first][1]}: label {shown(first)} is an id, and nothing says what it stands for: "
-            "write labels.txt beside the file, a name a line, or pass names="
-        )
-    number = next((token for token in seen if isinstance(token, int)), None)
-    if number is not None:
-        raise DataError(
-            f"{seen[number][1]}: label {shown(number)} is an integer, and other rows have names: "
-            "write one or the other"
-        )
-    names = sorted(map(str, seen))
-    _check_alike(names, seen)
-    if separator is None:
-        _check_several(names, seen)
-        if rows >= 20 and len(names) > rows / 2:
-            raise DataError(
-                f"column {shown(column)} has {len(names):,} labels in {rows:,} rows, such as "
-                f"{shown(names[0])}: name the column of labels with labels=, or what is between "
-                "labels with separator="
-            )
-    return check_label_names(names, where=f"column {shown(column)}")
-
-
-def _check_alike(names: Sequence[str], seen: Mapping[Token, tuple[int, str]]) -> None:
-    folded: dict[str, str] = {}
-    for name in names:
-        other = folded.setdefault(name.casefold(), name)
-        if other != name:
-            raise DataError(
-                f"{seen[name][1]}: label {shown(name)} is {shown(other)} but for its capitals: write "
-                "it one way, or pass names= with both"
-            )
-
-
-def _check_several(names: Sequence[str], seen: Mapping[Token, tuple[int, str]]) -> None:
-    """Refuse names that are made of other names: one column may hold several labels a row."""
-    whole = set(names)
-    for separator in SEPARATORS:
-        parts_of = {
-            name: {part.strip() for part in name.split(separator)}
-            for name in names
-            if separator in name
-        }
-        known = Counter(part for parts in parts_of.values() for part in parts)
-        known.update(names)
-        for name, parts in parts_of.items():
-            if parts & whole or all(known[part] > 1 for part in parts):
-                raise DataError(
-                    f"{seen[name][1]}: {shown(name)} looks like several labels: pass "
-                    f"separator={separator!r}, or names= to say that it is one"
-                )

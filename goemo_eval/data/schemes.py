@@ -2,15 +2,14 @@
 
 ``raw`` and ``simplified`` are there for any labels. Groupings are data: GoEmotions' own
 (``schemes.toml``), a run file's, or those of a package with the entry point
-``goemo_eval.schemes``. This module reads them and holds the dominance rules by which a multiclass
-scheme settles a text that carries several labels.
+``goemo_eval.schemes``.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -18,14 +17,12 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from goemo_eval.data.dominance import DOMINANCE_RULES, BoolArray, Counts, IntArray
 from goemo_eval.data.goemotions import EMOTIONS, NEUTRAL, is_goemotions
 from goemo_eval.data.words import check_label_names, shown, shown_list
 from goemo_eval.errors import DataError, unknown_name
 
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 Kind = Literal["multilabel", "multiclass"]
 Groups = Mapping[str, Sequence[str]]
 """Class -> the labels that it stands for."""
@@ -50,7 +47,8 @@ class Scheme:
     groups : tuple of tuple of int, length K
         For each class the columns of the data set's labels that it stands for.
     dominance : str or None
-        The rule that picks one label of several, see `DOMINANCE_RULES`; None in multilabel schemes,
+        The rule that picks one label of several, see
+        `goemo_eval.data.dominance`; None in multilabel schemes,
         and where no text has several.
     data_labels : tuple of str, length L
         The data set's labels.
@@ -161,88 +159,6 @@ class Scheme:
                     "out, or give them a label of their own"
                 )
         return labels
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What a dominance rule may count.
-
-    Attributes
-    ----------
-    train_labels : ndarray of bool, shape (M, L), or None
-    votes : ndarray of int, shape (N, L), or None
-    fallback : int or None
-        The column that gives way.
-    """
-
-    train_labels: BoolArray | None
-    votes: IntArray | None
-    fallback: int | None
-
-
-def _needs(array: npt.NDArray[Any] | None, what: str, rule: str) -> npt.NDArray[Any]:
-    if array is None:
-        raise DataError(
-            f"dominance rule {rule!r} needs {what}, which these data lack: choose another rule"
-        )
-    return array
-
-
-def _pick(labels: BoolArray, rank: npt.NDArray[np.float64], fallback: int | None) -> IntArray:
-    """Pick each row's label of highest rank; the fallback gives way to any; ties: lower column."""
-    rank = np.broadcast_to(rank, labels.shape).astype(float).copy()
-    if fallback is not None and rank.size:
-        rank[:, fallback] = rank.min() - 1
-    return np.asarray(np.where(labels, rank, -np.inf).argmax(axis=1))
-
-
-def _frequent(labels: BoolArray, counts: Counts) -> IntArray:
-    frequency = _needs(counts.train_labels, "train_labels", "frequent").sum(axis=0)
-    return _pick(labels, frequency.astype(float), counts.fallback)
-
-
-def _rare(labels: BoolArray, counts: Counts) -> IntArray:
-    frequency = _needs(counts.train_labels, "train_labels", "rare").sum(axis=0)
-    return _pick(labels, -frequency.astype(float), counts.fallback)
-
-
-def _votes(labels: BoolArray, counts: Counts) -> IntArray:
-    votes = _needs(counts.votes, "votes", "votes")
-    if votes.shape != labels.shape:
-        raise DataError(f"votes must have the shape of labels {labels.shape}: got {votes.shape}")
-    # Equal votes are settled by training frequency, which is always a fraction below one vote.
-    frequency = _needs(counts.train_labels, "train_labels", "votes").sum(axis=0)
-    return _pick(labels, votes + frequency / (frequency.sum() + 1.0), counts.fallback)
-
-
-def _first(labels: BoolArray, counts: Counts) -> IntArray:
-    return _pick(labels, -np.arange(labels.shape[1], dtype=float), counts.fallback)
-
-
-def _only(labels: BoolArray, counts: Counts) -> IntArray:
-    del counts
-    several = np.flatnonzero(labels.sum(axis=1) > 1)
-    if len(several):
-        raise DataError(
-            f"row {several[0] + 1} has several labels, of which the scheme picks none: filter with "
-            "Scheme.keeps, or choose another dominance rule"
-        )
-    return np.asarray(labels.argmax(axis=1))
-
-
-DOMINANCE_RULES: dict[str, Callable[[BoolArray, Counts], IntArray]] = {
-    "votes": _votes,
-    "frequent": _frequent,
-    "rare": _rare,
-    "first": _first,
-    "only": _only,
-}
-"""The rules that pick one label of several. In every rule but ``only`` the fallback gives way.
-
-``votes``: most rater votes, ties to the label more frequent in training. ``frequent`` and
-``rare``: most or least frequent in training. ``first``: lowest column.
-``only``: texts with several labels are dropped.
-"""
 
 
 def scheme_names(

@@ -26,6 +26,8 @@ PUBLISHED = ("text", "labels", "id")
 LINES = ("text", "labels")
 DELIMITERS = {".csv": ",;\t", ".tsv": "\t", ".tab": "\t"}
 """By the file's ending, in the order in which they are tried; else tab, semicolon, comma."""
+_IDS = re.compile(r"[^A-Za-z]*[0-9][^A-Za-z]*")
+"""What stands for ids, rightly or not: a header has letters there."""
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
@@ -54,9 +56,9 @@ def open_delimited(content: bytes, *, path: str, suffix: str, text: str) -> Tabl
         if text in _header(first, delimiter):
             return _with_header(content, path=path, delimiter=delimiter)
     fields = first.rstrip("\r\n").split("\t")
-    if suffix != ".csv" and len(fields) > 1 and re.search(r"[0-9]", fields[1]):
+    if suffix != ".csv" and len(fields) > 1 and _IDS.fullmatch(fields[1]):
         return _published(content, path=path)
-    if suffix not in DELIMITERS and ";" in first:
+    if suffix not in DELIMITERS and first.count(";") == 1:
         return _lines(content, path=path)
     delimiter = max(delimiters, key=first.count)
     columns = shown_list(map(shown, _header(first, delimiter)))
@@ -64,6 +66,13 @@ def open_delimited(content: bytes, *, path: str, suffix: str, text: str) -> Tabl
         f"{path}:1: no column {shown(text)}: the first row holds {columns}; name the column of "
         "texts with text=, or write rows of text, label ids such as 3,10 and id between tabs"
     )
+
+
+def first_row(content: bytes, *, path: str, suffix: str) -> list[str]:
+    """Return the first row as its most frequent delimiter divides it."""
+    first = next(lines_of(content, path=path), (0, ""))[1]
+    delimiters = DELIMITERS.get(suffix, "\t;,")
+    return _header(first, max(delimiters, key=first.count))
 
 
 def _header(line: str, delimiter: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from goemo_eval.data.readers.delimited import open_delimited
+from goemo_eval.data.readers.delimited import first_row, open_delimited
 from goemo_eval.data.readers.jsonl import open_jsonl
 from goemo_eval.data.readers.parquet import open_parquet
 from goemo_eval.data.readers.table import MOST_BYTES, Table
@@ -40,12 +40,38 @@ def open_table(path: Path, *, text: str) -> Table:
         If the file cannot be read, or its form is none of these.
     """
     where, suffix = shown_path(path), path.suffix.lower()
+    content = _checked(path)
+    if suffix == ".parquet" or content.startswith(b"PAR1"):
+        return open_parquet(content, path=where)
+    if suffix in (".jsonl", ".ndjson", ".json"):
+        return open_jsonl(content, path=where)
+    return open_delimited(content, path=where, suffix=suffix, text=text)
+
+
+def open_unknown(path: Path) -> Table:
+    """Open a file of which nobody said which column holds the texts; see `open_table`.
+
+    What can be read without a header is; else the first row is one.
+    """
+    try:
+        return open_table(path, text="text")
+    except DataError:
+        where, suffix = shown_path(path), path.suffix.lower()
+        if suffix not in (".csv", ".tsv", ".tab", ".txt"):
+            raise
+        row = first_row(_checked(path), path=where, suffix=suffix)
+        if len(row) < 2:
+            raise
+        return open_table(path, text=row[0])
+
+
+def _checked(path: Path) -> bytes:
+    """Return a file's content without a byte order mark, if it can be of any form."""
+    where, suffix = shown_path(path), path.suffix.lower()
     content = _read(path)
     for magic, what in _REFUSED.items():
         if content.startswith(magic):
             raise DataError(f"{where}: {what}")
-    if suffix == ".parquet" or content.startswith(b"PAR1"):
-        return open_parquet(content, path=where)
     if suffix not in SUFFIXES:
         raise DataError(
             f"{where}: ending {suffix!r} says no form that is read here: {', '.join(SUFFIXES)}"
@@ -53,9 +79,7 @@ def open_table(path: Path, *, text: str) -> Table:
     content = content.removeprefix(_BOM)
     if not content or content.isspace():
         raise DataError(f"{where}: the file is empty: expected at least one row")
-    if suffix in (".jsonl", ".ndjson", ".json"):
-        return open_jsonl(content, path=where)
-    return open_delimited(content, path=where, suffix=suffix, text=text)
+    return content
 
 
 def _read(path: Path) -> bytes:

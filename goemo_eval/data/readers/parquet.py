@@ -72,9 +72,7 @@ def _errors_of_arrow(path: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError, MemoryError) as error:
         what = str(error).partition("\n")[0][:160]
-        raise DataError(
-            f"{path}: cannot be read as parquet ({what!a}): write it anew"
-        ) from None
+        raise DataError(f"{path}: cannot be read as parquet ({what!a}): write it anew") from None
 
 
 def _check_lengths(column: Any, where: str) -> None:
