@@ -1,60 +1,52 @@
 """Which cell to deploy: the cheapest within a stated loss of the best, and what would change that.
 
-Cheapest means the lowest p95 latency per batch (real lengths), ties by size. Where the records
-come from different machines, latency cannot be ranked and cheapest means smallest. Schemes are
-different tasks, so each has its own answer. Of a cell's seeds one is judged: another seed is no rival.
+Cheapest means the least time in the scenario that is asked for, ties by size. Where times cannot be
+compared (unstable, of different machines, of other batches), cheapest means smallest, and the answer says
+why. Schemes are different tasks, so each has its own answer. Of a cell's seeds one is judged, by the mean
+over all of them: another seed is no rival, and a lucky one no merit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Literal, cast
 
-import numpy as np
+from pydantic import ValidationError
 
 from goemo_eval.errors import RecordError
 from goemo_eval.frozen import Frozen
-from goemo_eval.records.over_seeds import SeedSummary, one_seed, summarize_seeds
-from goemo_eval.records.schema import Cell, Record
+from goemo_eval.judge.choice import (
+    Change,
+    Limits,
+    Option,
+    Question,
+    Ranking,
+    changes,
+    cost,
+    front,
+    misses,
+    relaxations,
+    winner,
+)
+from goemo_eval.measure.scenarios import Latency
+from goemo_eval.records.comparable import OFFLINE, comparable_set, times_of
+from goemo_eval.records.over_seeds import SeedSummary
+from goemo_eval.records.schema import Record
+from goemo_eval.records.values import shown
+from goemo_eval.records.view import Group, View
 
-# Numbers travel as decimal text: a value that equals its limit must not fail for its last bit.
-_ROUNDING = 1e-9
-
-
-class Limits(Frozen):
-    """What a cell must keep; None asks nothing."""
-
-    max_p95_ms: float | None = None
-    """Milliseconds per batch, texts in the test split's own lengths."""
-    max_mb: float | None = None
-    """Megabytes (10^6 bytes) of the weights on disk."""
-    min_macro_f1: float | None = None
-
-
-class Option(Frozen):
-    """One scored cell with what it brings and costs."""
-
-    cell: str
-    macro_f1: float
-    """On the test split."""
-    p95_ms: float | None
-    size_mb: float
-    peak_rss_mb: float | None
-    on_front: bool
-    """No other cell is as good or better in everything and better in something."""
-    misses: tuple[str, ...]
-    """The limits that it does not keep."""
+Way = Literal["batch", "single", "offline"]
+WAYS = {"batch": "real", "single": "single", "offline": OFFLINE}
+"""How texts come, as it is asked; and the scenario of a record that tells what it takes."""
 
 
-class Change(Frozen):
-    """A change of the question that changes the answer."""
-
-    what: str
-    """The limit or the loss, such as ``max_p95_ms``."""
-    at: float
-    tighter: bool
-    """Whether the answer changes as soon as the limit is tighter than `at`, or when it is loosened to it."""
-    cell: str | None
-    """The other answer; None where no cell is left."""
+_EXPECTED = {
+    "max_p95_ms": "be a number of at least 0",
+    "max_mb": "be a number of at least 0",
+    "min_macro_f1": "lie in [0, 1]",
+    "max_loss": "lie in [0, 1]",
+}
 
 
 class Recommendation(Frozen):
@@ -63,8 +55,11 @@ class Recommendation(Frozen):
     scheme: str
     limits: Limits
     max_loss: float
-    ranked_by: str
-    """``p95_ms``, or ``size_mb`` where latency cannot be ranked."""
+    scenario: Way
+    ranked_by: Ranking
+    """The value of an option that was ranked by; ``size_mb`` where times cannot be."""
+    times_unused_because: str | None
+    """Why times were not ranked by; None where they were."""
     chosen: str | None
     best: str | None
     """The cell with the highest Macro-F1 that keeps the limits."""
@@ -76,8 +71,8 @@ class Recommendation(Frozen):
     not_judged: dict[str, str]
     """Cell to reason."""
     seeds: SeedSummary | None = None
-    """The chosen cell over its seeds; where it has one alone, an FP32 cell of its encoder that was
-    measured under that seed and others. None where there is neither."""
+    """The chosen cell over its seeds, or the cell that `Option.seeds_of` names; None where neither has
+    several."""
 
     def option(self, cell: str) -> Option:
         """Return a judged cell."""
@@ -87,8 +82,11 @@ class Recommendation(Frozen):
 def recommend(
     records: Sequence[Record],
     *,
-    limits: Limits | None = None,
+    max_p95_ms: float | None = None,
+    max_mb: float | None = None,
+    min_macro_f1: float | None = None,
     max_loss: float = 0.01,
+    scenario: str = "batch",
     scheme: str | None = None,
 ) -> list[Recommendation]:
     """Choose a cell per scheme.
@@ -96,9 +94,17 @@ def recommend(
     Parameters
     ----------
     records : sequence of Record
-    limits : Limits, optional
+    max_p95_ms : float, optional
+        Milliseconds that a batch, or under ``single`` a text, may take in 95 of 100 cases.
+    max_mb : float, optional
+        Megabytes (10^6 bytes) that it may take on disk.
+    min_macro_f1 : float, optional
+        Test Macro-F1 that it must reach.
     max_loss : float, default 0.01
         Test Macro-F1, in points, that a cheaper cell may lose against the best that keeps the limits.
+    scenario : {"batch", "single", "offline"}, default "batch"
+        How texts come: 32 at a time, one at a time (both ranked by p95), or all at once (ranked by time
+        per text).
     scheme : str, optional
         Only this one.
 
@@ -110,247 +116,149 @@ def recommend(
     Raises
     ------
     RecordError
-        If a number is out of range, nothing was scored, cells of one scheme were scored on different
-        data, seeds of one cell under different recipes, or a latency limit is asked of records from
-        different machines.
+        If an option is out of range, nothing was scored, cells of one scheme were scored on different
+        data, seeds of one cell under different recipes, or a limit on times is asked of records whose
+        times cannot be compared.
     """
-    limits = limits or Limits()
-    _check(limits, max_loss)
-    asked = [r for r in records if scheme in (None, r.cell.scheme)]
-    if not asked:
-        known = ", ".join(sorted({r.cell.scheme for r in records}))
-        raise RecordError(f"--scheme {scheme}: no such scheme in the records: they have {known}")
-    found = [
-        _recommend([r for r in asked if r.cell.scheme == name], limits, max_loss)
-        for name in sorted({r.cell.scheme for r in asked if r.scores})
-    ]
+    if scenario not in WAYS:
+        raise RecordError(
+            f"--scenario must be one of {', '.join(WAYS)}: got {shown(repr(scenario))}"
+        )
+    way = cast("Way", scenario)
+    asked = _question(
+        max_p95_ms=max_p95_ms, max_mb=max_mb, min_macro_f1=min_macro_f1, max_loss=max_loss
+    )
+    if way == "offline" and asked.max_p95_ms is not None:
+        raise RecordError(
+            "--max-p95-ms: texts that come all at once have no p95: ask for batch or single, or leave "
+            "the limit out"
+        )
+    view = View(records)
+    if scheme is not None and scheme not in view.schemes:
+        raise RecordError(
+            f"--scheme {shown(scheme)}: no such scheme in the records: they have "
+            f"{', '.join(view.schemes)}"
+        )
+    schemes = [view.of_scheme(name) for name in ((scheme,) if scheme else view.schemes)]
+    found = [_recommend(cells, asked, way) for cells in schemes if cells.scored]
     if not found:
         raise RecordError("no cell was scored: there is nothing to recommend")
     return found
 
 
-def one_machine(records: Sequence[Record]) -> bool:
-    """Return whether latencies may be ranked: one CPU, instruction sets, threads, engine versions."""
-    machines = {(e.cpu_model, e.isa_flags, e.threads) for e in (r.environment for r in records)}
-    engines = {(r.cell.engine, r.environment.versions.get(r.cell.engine)) for r in records}
-    return len(machines) == 1 and len(engines) == len({engine for engine, _ in engines})
-
-
-def p95_ms(record: Record) -> float | None:
-    """Return the 95th percentile of a cell's raw times per batch, real lengths, in milliseconds."""
-    latency = record.latency.get("real")
-    return float(np.percentile(latency.times_s, 95) * 1e3) if latency else None
-
-
-def _check(limits: Limits, max_loss: float) -> None:
-    for name, value, least, most in (
-        ("max_p95_ms", limits.max_p95_ms, 0, np.inf),
-        ("max_mb", limits.max_mb, 0, np.inf),
-        ("min_macro_f1", limits.min_macro_f1, 0, 1),
-        ("max_loss", max_loss, 0, 1),
-    ):
-        if value is not None and not least <= value <= most:
-            raise RecordError(
-                f"--{name.replace('_', '-')} must lie in [{least}, {most}]: got {value:g}"
-            )
-
-
-def _recommend(records: list[Record], limits: Limits, max_loss: float) -> Recommendation:
-    summaries, records = summarize_seeds(records), one_seed(records)
-    scored = [r for r in records if r.scores]
-    if (
-        len(
-            {
-                (r.data.splits["test"].sha256 if "test" in r.data.splits else "", r.labels)
-                for r in scored
-            }
-        )
-        > 1
-    ):
+def _question(**options: object) -> Question:
+    try:
+        return Question.model_validate(options, strict=True)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
         raise RecordError(
-            f"scheme {scored[0].cell.scheme}: cells were scored on different test splits or labels: "
-            "pass records of one data set"
-        )
-    timed = [r for r in scored if p95_ms(r)]
-    ranked_by = "p95_ms" if timed and one_machine(timed) else "size_mb"
-    if limits.max_p95_ms is not None and ranked_by == "size_mb":
-        why = "come from different machines, threads or versions" if timed else "hold no latency"
+            f"--{name.replace('_', '-')} must {_EXPECTED[name]}: got {shown(repr(options[name]), 60)}"
+        ) from None
+
+
+def _recommend(view: View, asked: Question, way: Way) -> Recommendation:
+    scored = view.shown.scored
+    if differing := comparable_set(scored, "scores"):
         raise RecordError(
-            f"--max-p95-ms: the records {why}, so it cannot be judged: pass records of one run, or leave "
-            "the limit out"
+            f"scheme {scored[0].cell.scheme}: cells cannot be compared: {'; '.join(differing)}: pass "
+            "records of one data set"
         )
-    not_judged = {r.cell.id: r.unscored_reason or "not scored" for r in records if not r.scores}
-    judged = []
-    for record in scored:
-        if ranked_by == "p95_ms" and p95_ms(record) is None:
-            not_judged[record.cell.id] = "not timed"
-        else:
-            judged.append(record)
-    plain = [_option(r, limits) for r in judged]
-    front = _front(plain, with_latency=ranked_by == "p95_ms")
+    ranked_by, why = _ranking(scored, way)
+    if asked.max_p95_ms is not None and why:
+        raise RecordError(
+            f"--max-p95-ms cannot be judged: {why}: pass records of one quiet run, or leave the limit out"
+        )
+    not_judged = {r.cell.id: r.unscored_reason or "not scored" for r in view.shown if not r.scores}
+    not_judged |= {r.cell.id: "not timed" for r in scored if not why and not times_of(r, WAYS[way])}
+    found = [
+        _option(r, view, asked, None if why else WAYS[way])
+        for r in scored
+        if r.cell.id not in not_judged
+    ]
+    undominated = front(found, ranked_by)
     options = sorted(
-        (o.model_copy(update={"on_front": o.cell in front}) for o in plain),
-        key=lambda o: _cost(o, ranked_by),
+        (o.model_copy(update={"on_front": o.cell in undominated}) for o in found),
+        key=lambda o: cost(o, ranked_by),
     )
-    chosen, best = _winner(options, limits, max_loss, ranked_by)
+    chosen, best = winner(options, asked, ranked_by)
     return Recommendation(
         scheme=scored[0].cell.scheme,
-        limits=limits,
-        max_loss=max_loss,
+        limits=Limits(**{name: getattr(asked, name) for name in Limits.model_fields}),
+        max_loss=asked.max_loss,
+        scenario=way,
         ranked_by=ranked_by,
+        times_unused_because=why or None,
         chosen=chosen.cell if chosen else None,
         best=best.cell if best else None,
         options=tuple(options),
-        changes=tuple(_changes(options, limits, max_loss, ranked_by)) if chosen else (),
-        relaxations=() if chosen else tuple(_relaxations(options, limits, max_loss, ranked_by)),
+        changes=tuple(changes(options, asked, ranked_by)) if chosen else (),
+        relaxations=() if chosen else tuple(relaxations(options, asked, ranked_by)),
         not_judged=dict(sorted(not_judged.items())),
-        seeds=next(
-            (_seeds(r.cell, summaries) for r in judged if chosen and r.cell.id == chosen.cell), None
-        ),
+        seeds=_seeds(chosen, view) if chosen else None,
     )
 
 
-def _seeds(chosen: Cell, summaries: Sequence[SeedSummary]) -> SeedSummary | None:
-    """Return what is known of a cell over several seeds, or else of an FP32 cell of its encoder."""
-    known = [s for s in summaries if len(s.seeds) > 1 and chosen.seed in s.seeds]
-    own = [s for s in known if s.cell == chosen.model_copy(update={"seed": 0})]
-    fp32 = [s for s in known if s.cell.encoder == chosen.encoder and s.cell.precision == "fp32"]
-    fp32.sort(key=lambda s: (s.cell.engine != "torch", s.cell.engine))
-    return next(iter(own + fp32), None)
+def _ranking(scored: Sequence[Record], way: Way) -> tuple[Ranking, str]:
+    """Return what options are ranked by, and why not by time; empty if by time."""
+    scenario = WAYS[way]
+    timed = [record for record in scored if times_of(record, scenario)]
+    if not timed:
+        return "size_mb", f"no cell was timed under {scenario}"
+    if differing := comparable_set(timed, "times", scenario):
+        return "size_mb", "; ".join(differing)
+    return "ms_per_text" if way == "offline" else "p95_ms", ""
 
 
-def _option(record: Record, limits: Limits) -> Option:
+def _seeds(chosen: Option, view: View) -> SeedSummary | None:
+    record = view.find(chosen.seeds_of or chosen.cell)
+    assert record is not None
+    summary = view.group_of(record).summary
+    return summary if summary and len(summary.seeds) > 1 else None
+
+
+def _option(record: Record, view: View, asked: Question, scenario: str | None) -> Option:
     assert record.scores is not None
-    peak = record.peak_rss_bytes
+    mean, seeds, seeds_of = _mean(view, view.group_of(record))
+    times = times_of(record, scenario) if scenario else None
+    memory = record.memory
     option = Option(
         cell=record.cell.id,
-        macro_f1=record.scores.test.macro_f1,
-        p95_ms=p95_ms(record),
+        macro_f1=mean,
+        own_macro_f1=record.scores.test.macro_f1,
+        seeds=seeds,
+        seeds_of=seeds_of,
+        p95_ms=times.p95_s * 1e3 if isinstance(times, Latency) else None,
+        ms_per_text=1e3 / times.texts_per_s if times and not isinstance(times, Latency) else None,
         size_mb=record.size_bytes / 1e6,
-        peak_rss_mb=peak / 1e6 if peak else None,
+        peak_rss_mb=memory.peak_rss_bytes / 1e6 if memory else None,
+        start_s=memory.start_s if memory else None,
         on_front=False,
         misses=(),
     )
-    return option.model_copy(update={"misses": _misses(option, limits)})
+    return option.model_copy(update={"misses": misses(option, asked)})
 
 
-def _misses(option: Option, limits: Limits) -> tuple[str, ...]:
-    missed = []
-    if limits.max_p95_ms is not None and (option.p95_ms or 0) > limits.max_p95_ms + _ROUNDING:
-        missed.append("max_p95_ms")
-    if limits.max_mb is not None and option.size_mb > limits.max_mb + _ROUNDING:
-        missed.append("max_mb")
-    if limits.min_macro_f1 is not None and option.macro_f1 < limits.min_macro_f1 - _ROUNDING:
-        missed.append("min_macro_f1")
-    return tuple(missed)
+def _mean(view: View, group: Group) -> tuple[float, tuple[int, ...], str | None]:
+    """Return a cell's mean test Macro-F1 over seeds, the seeds, and whose they are if not its own.
+
+    Seeds differ by more than precisions and engines of one seed do. So where a cell has fewer seeds than
+    another of its encoder, its mean is estimated: the other's, plus the difference at the seeds they share.
+    """
+    own = _by_seed(group)
+    peers = [g for g in view.groups if g.cell.encoder == group.cell.encoder]
+    # FP32 and the reference engine come first among groups with as many seeds.
+    leader = max(peers, key=lambda g: (len(_by_seed(g)), g.cell.precision == "fp32"))
+    theirs = _by_seed(leader)
+    shared = own.keys() & theirs.keys()
+    if len(theirs) <= len(own) or not shared:
+        summary = group.summary
+        assert summary is not None
+        return summary.test_macro_f1.mean, summary.seeds, None
+    summary = leader.summary
+    assert summary is not None
+    difference = fmean(own[seed] - theirs[seed] for seed in shared)
+    return summary.test_macro_f1.mean + difference, summary.seeds, leader.shown.cell.id
 
 
-def _cost(option: Option, ranked_by: str) -> tuple[float, float, str]:
-    first = option.p95_ms if ranked_by == "p95_ms" else option.size_mb
-    assert first is not None
-    return first, option.size_mb, option.cell
-
-
-def _front(options: Sequence[Option], *, with_latency: bool) -> set[str]:
-    """Return the cells that no other dominates; a quantity that some lack is left out."""
-    columns = [[-o.macro_f1 for o in options], [o.size_mb for o in options]]
-    for values in (
-        [o.p95_ms for o in options] if with_latency else [],
-        [o.peak_rss_mb for o in options],
-    ):
-        known = [v for v in values if v is not None]
-        if known and len(known) == len(options):
-            columns.append(known)
-    costs = np.array(columns).T  # (cells, quantities), less is better
-    dominated = [bool(((costs <= c).all(1) & (costs < c).any(1)).any()) for c in costs]
-    return {o.cell for o, beaten in zip(options, dominated, strict=True) if not beaten}
-
-
-def _winner(
-    options: Sequence[Option], limits: Limits, max_loss: float, ranked_by: str
-) -> tuple[Option | None, Option | None]:
-    """Return the choice and the best under the limits."""
-    fitting = [o for o in options if not _misses(o, limits)]
-    if not fitting:
-        return None, None
-    best = max(fitting, key=lambda o: (o.macro_f1, *(-c for c in _cost(o, ranked_by)[:2])))
-    near = [o for o in fitting if o.macro_f1 >= best.macro_f1 - max_loss - _ROUNDING]
-    return min(near, key=lambda o: _cost(o, ranked_by)), best
-
-
-_QUANTITY = {"max_p95_ms": "p95_ms", "max_mb": "size_mb", "min_macro_f1": "macro_f1"}
-
-
-def _changes(
-    options: Sequence[Option], limits: Limits, max_loss: float, ranked_by: str
-) -> list[Change]:
-    """Return, for the loss and each limit, the nearest values at which the answer is another."""
-    now, best = _winner(options, limits, max_loss, ranked_by)
-    assert now is not None
-    assert best is not None
-
-    def answer(what: str, value: float) -> str | None:
-        loss = value if what == "max_loss" else max_loss
-        changed = limits if what == "max_loss" else limits.model_copy(update={what: value})
-        chosen, _ = _winner(options, changed, loss, ranked_by)
-        return chosen.cell if chosen else None
-
-    fitting = [o for o in options if not _misses(o, limits)]
-    losses = [best.macro_f1 - o.macro_f1 for o in fitting]
-    found = _nearest(
-        "max_loss", losses, answer, own=best.macro_f1 - now.macro_f1, limit=max_loss, now=now.cell
-    )
-    for what, quantity in _QUANTITY.items():
-        if what == "max_p95_ms" and ranked_by != "p95_ms":
-            continue
-        values = [getattr(o, quantity) for o in options]
-        own, limit = getattr(now, quantity), getattr(limits, what)
-        found += _nearest(what, values, answer, own=own, limit=limit, now=now.cell)
-    return found
-
-
-def _nearest(
-    what: str,
-    values: Sequence[float],
-    answer: Callable[[str, float], str | None],
-    *,
-    own: float,
-    limit: float | None,
-    now: str,
-) -> list[Change]:
-    """Walk one limit away from where it stands, over the values that cells have, both ways."""
-    sign = -1 if what == "min_macro_f1" else 1  # times sign, less is tighter for every limit
-    found = []
-    tighter = sorted(
-        (v for v in values if sign * v < sign * own - _ROUNDING), key=lambda v: -sign * v
-    )
-    if tighter or what != "max_loss":  # no loss is below none
-        cell = answer(what, tighter[0]) if tighter else None
-        found.append(Change(what=what, at=own, tighter=True, cell=cell))
-    if limit is not None:
-        looser = sorted(
-            (v for v in values if sign * v > sign * limit + _ROUNDING), key=lambda v: sign * v
-        )
-        for value in looser:
-            if (cell := answer(what, value)) != now:
-                found.append(Change(what=what, at=value, tighter=False, cell=cell))
-                break
-    return found
-
-
-def _relaxations(
-    options: Sequence[Option], limits: Limits, max_loss: float, ranked_by: str
-) -> list[Change]:
-    """Return the limits that stand alone in some cell's way, with the nearest value that would do."""
-    found = []
-    for what, quantity in _QUANTITY.items():
-        alone = [getattr(o, quantity) for o in options if _misses(o, limits) == (what,)]
-        if alone:
-            value = max(alone) if what == "min_macro_f1" else min(alone)
-            chosen, _ = _winner(
-                options, limits.model_copy(update={what: value}), max_loss, ranked_by
-            )
-            found.append(
-                Change(what=what, at=value, tighter=False, cell=chosen.cell if chosen else None)
-            )
-    return found
+def _by_seed(group: Group) -> dict[int, float]:
+    return {r.cell.seed: r.scores.test.macro_f1 for r in group.records if r.scores}
