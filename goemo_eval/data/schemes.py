@@ -130,7 +130,7 @@ class Scheme:
         labels = self._checked(labels)
         if self.kind == "multilabel":
             if all(len(group) == 1 for group in self.groups):
-                return labels[:, [column for (column,) in self.groups]]
+                return np.ascontiguousarray(labels[:, [column for (column,) in self.groups]])
             return np.stack([labels[:, list(group)].any(axis=1) for group in self.groups], axis=1)
         rule = DOMINANCE_RULES[self.dominance or "only"]
         picked = rule(labels, Counts(train_labels, votes, self.fallback))

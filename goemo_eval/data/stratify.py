@@ -2,8 +2,10 @@
 
 Iterative stratification (Sechidis, Tsoumakas and Vlahavas, "On the Stratification of Multi-Label
 Data", ECML PKDD 2011): the rarest label's rows are dealt first, each to the part that wants that
-label most. Where the paper draws at random, rows here come in the order of a hash of seed and
-text: the parts depend on neither the order of the rows nor a library's random numbers.
+label most. Two things are other than in the paper. Where it draws at random, rows come in the
+order of a hash of seed and text, so that the parts depend on neither the order of the rows nor a
+library's random numbers. And a part that is full takes no more: with many rare labels, the paper's
+parts are far from the sizes asked for.
 """
 
 from __future__ import annotations
@@ -68,14 +70,15 @@ def stratify(
     rows_of = _grouped(columns, rows, labels.shape[1])
     columns_of = _grouped(rows, columns, len(rank))
     remaining = labels.sum(axis=0)
-    wanted = [len(rank) * share for share in shares]
+    room = _sizes(len(rank), shares)
     wanted_of = [[int(count) * share for share in shares] for count in remaining]
     part = [-1] * len(rank)
 
     def deal(row: int, wants: Sequence[float]) -> None:
-        chosen = max(range(len(wanted)), key=lambda p: (wants[p], wanted[p], -p))
+        open_parts = [number for number, left in enumerate(room) if left]
+        chosen = max(open_parts, key=lambda number: (wants[number], room[number], -number))
         part[row] = chosen
-        wanted[chosen] -= 1
+        room[chosen] -= 1
         for column in columns_of[row]:
             wanted_of[column][chosen] -= 1
 
@@ -87,8 +90,7 @@ def stratify(
         np.subtract.at(remaining, [column for row in dealt for column in columns_of[row]], 1)
     for row, where in enumerate(part):
         if where < 0:
-            deal(row, wanted)
-    _fill_empty(part, len(wanted))
+            deal(row, room)
     out = np.empty(len(rank), dtype=np.int64)
     out[rank] = part
     return out
@@ -100,14 +102,15 @@ def _grouped(keys: npt.NDArray[Any], values: npt.NDArray[Any], groups: int) -> l
     return [group.tolist() for group in np.split(values[by_key], ends)]
 
 
-def _fill_empty(part: list[int], parts: int) -> None:
-    """Give each part a row where there are enough of them: the last one dealt to the largest."""
-    if len(part) < parts:
-        return
-    counts = [part.count(number) for number in range(parts)]
-    for number in range(parts):
-        if counts[number] == 0:
-            largest = counts.index(max(counts))
-            row = len(part) - 1 - part[::-1].index(largest)
-            part[row] = number
-            counts[number], counts[largest] = 1, counts[largest] - 1
+def _sizes(rows: int, shares: Sequence[float]) -> list[int]:
+    """Return the parts' sizes: their shares rounded, the last rows to the largest remainders."""
+    exact = [rows * share for share in shares]
+    sizes = [int(size) for size in exact]
+    by_remainder = sorted(range(len(shares)), key=lambda number: sizes[number] - exact[number])
+    for number in by_remainder[: rows - sum(sizes)]:
+        sizes[number] += 1
+    for number in range(len(sizes)):
+        if sizes[number] == 0 and max(sizes) > 1:
+            sizes[sizes.index(max(sizes))] -= 1
+            sizes[number] = 1
+    return sizes

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from pathlib import Path
+import json
+import sys
+from importlib.metadata import EntryPoint
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -8,16 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from goemo_eval.data.labels import EMOTIONS, NEUTRAL
-from goemo_eval.data.schemes import DOMINANCE_RULES, get_scheme, scheme_names
-from goemo_eval.data.sources import load_split
+from goemo_eval.data import schemes
+from goemo_eval.data.dominance import DOMINANCE_RULES
+from goemo_eval.data.goemotions import EMOTIONS
+from goemo_eval.data.schemes import get_scheme, scheme_names
 from goemo_eval.errors import DataError
 
-ADMIRATION, ANGER, JOY = (
-    EMOTIONS.index("admiration"),
-    EMOTIONS.index("anger"),
-    EMOTIONS.index("joy"),
-)
+ADMIRATION, ANGER, JOY, NEUTRAL = map(EMOTIONS.index, ("admiration", "anger", "joy", "neutral"))
 
 
 def rows(*labels: list[int]) -> np.ndarray:
@@ -37,7 +37,7 @@ def test_registry() -> None:
     with pytest.raises(DataError, match=r"unknown scheme 'row': known are ekman, raw"):
         get_scheme("row")
     with pytest.raises(DataError, match="unknown dominance rule 'most'"):
-        get_scheme("simplified", "most")
+        get_scheme("simplified", dominance="most")
 
 
 @given(label_rows)
@@ -59,7 +59,7 @@ TRAIN = rows([ADMIRATION], [ANGER], [ANGER], *[[JOY]] * 3, *[[NEUTRAL]] * 4)
 )
 def test_rules_pick_and_neutral_gives_way(rule: str, expected: list[int]) -> None:
     labels = rows([ADMIRATION, JOY], [ANGER, NEUTRAL], [NEUTRAL], [ANGER, JOY, NEUTRAL])
-    targets = get_scheme("simplified", rule).targets(labels, train_labels=TRAIN)
+    targets = get_scheme("simplified", dominance=rule).targets(labels, train_labels=TRAIN)
     assert targets.tolist() == expected
 
 
@@ -69,7 +69,7 @@ def test_votes_decide_and_ties_fall_to_the_frequent() -> None:
     votes[0, [ADMIRATION, JOY]] = 3, 2
     votes[1, [ADMIRATION, JOY]] = 2, 2
     votes[2, [ANGER, NEUTRAL]] = 1, 3  # neutral gives way even when it has the votes
-    scheme = get_scheme("simplified", "votes")
+    scheme = get_scheme("simplified", dominance="votes")
     assert scheme.targets(labels, train_labels=TRAIN, votes=votes).tolist() == [
         ADMIRATION,
         JOY,
@@ -79,17 +79,19 @@ def test_votes_decide_and_ties_fall_to_the_frequent() -> None:
 
 def test_only_drops_several() -> None:
     labels = rows([JOY], [JOY, ANGER], [NEUTRAL])
-    scheme = get_scheme("simplified", "only")
+    scheme = get_scheme("simplified", dominance="only")
     assert scheme.keeps(labels).tolist() == [True, False, True]
     assert scheme.targets(labels[scheme.keeps(labels)]).tolist() == [JOY, NEUTRAL]
-    with pytest.raises(DataError, match=r"row 1 has several labels"):
+    with pytest.raises(DataError, match=r"row 2 has several labels"):
         scheme.targets(labels)
 
 
 @given(label_rows, st.sampled_from([r for r in DOMINANCE_RULES if r != "only"]))
 def test_dominant_label_is_one_of_the_texts_own(labels: np.ndarray, rule: str) -> None:
     votes = np.ones(labels.shape, dtype=np.int64)
-    targets = get_scheme("simplified", rule).targets(labels, train_labels=TRAIN, votes=votes)
+    targets = get_scheme("simplified", dominance=rule).targets(
+        labels, train_labels=TRAIN, votes=votes
+    )
     assert labels[np.arange(len(labels)), targets].all()
     emotional = labels[:, :NEUTRAL].any(axis=1)
     assert not (targets[emotional] == NEUTRAL).any()
@@ -98,12 +100,12 @@ def test_dominant_label_is_one_of_the_texts_own(labels: np.ndarray, rule: str) -
 @pytest.mark.parametrize("rule", ["votes", "frequent", "rare"])
 def test_a_rule_without_its_counts_says_so(rule: str) -> None:
     with pytest.raises(DataError, match=rf"dominance rule '{rule}' needs"):
-        get_scheme("simplified", rule).targets(rows([JOY]))
+        get_scheme("simplified", dominance=rule).targets(rows([JOY]))
 
 
 def test_malformed_labels() -> None:
-    with pytest.raises(DataError, match="row 1 has no label"):
-        get_scheme("raw").targets(rows([JOY], []))
+    with pytest.raises(DataError, match="row 2 has no label, as 1 of 2 rows: scheme 'simplified'"):
+        get_scheme("simplified", dominance="first").targets(rows([JOY], []))
     with pytest.raises(DataError, match=r"boolean array of shape \(N, 28\)"):
         get_scheme("raw").targets(np.ones((2, 27), dtype=bool))
 
@@ -119,6 +121,162 @@ def test_groups_cover_every_emotion_once(name: str) -> None:
     assert got == {"ekman": {"joy", "anger"}, "sentiment": {"positive", "negative"}}[name]
 
 
-def test_share_of_texts_with_several_labels(goemotions_dir: Path) -> None:
-    test = load_split(goemotions_dir, "test")
-    assert round(float((test.labels.sum(axis=1) > 1).mean()), 3) == 0.154
+LABELS = ("billing", "bug", "login", "other")
+
+
+def hot(*labels: list[int], of: int = 4) -> np.ndarray:
+    out = np.zeros((len(labels), of), dtype=bool)
+    for row, columns in enumerate(labels):
+        out[row, columns] = True
+    return out
+
+
+@pytest.mark.parametrize("count", [1, 6, 1_000])
+def test_raw_for_any_labels_and_rows_without_one(count: int) -> None:
+    names = [f"label {number}" for number in range(count)]
+    labels = np.random.default_rng(0).random((50, count)) < 0.5 / count
+    assert not labels.any(axis=1).all()
+    scheme = get_scheme("raw", names)
+    np.testing.assert_array_equal(scheme.targets(labels), labels)
+    assert scheme.labels == tuple(names)
+    assert scheme.keeps(labels).all()
+
+
+@pytest.mark.parametrize(("fallback", "expected"), [("other", [0, 1, 3]), (None, [3, 3, 3])])
+def test_the_data_sets_own_fallback_gives_way(fallback: str | None, expected: list[int]) -> None:
+    train = hot([0], [1], [1], [3], [3], [3])
+    scheme = get_scheme("simplified", LABELS, fallback=fallback)
+    targets = scheme.targets(hot([0, 3], [0, 1, 3], [3]), train_labels=train)
+    assert targets.tolist() == expected
+
+
+def test_single_label_needs_no_rule() -> None:
+    scheme = get_scheme("simplified", LABELS, dominance="votes", single_label=True)
+    assert scheme.dominance is None
+    assert scheme.targets(hot([2], [0])).tolist() == [2, 0]
+    with pytest.raises(DataError, match="row 1 has several labels"):
+        scheme.targets(hot([0, 2]))
+
+
+GROUPS = {"desk": {"money": ["billing"], "product": ["bug", "login"]}}
+
+
+def test_groupings_of_the_users() -> None:
+    scheme = get_scheme("desk", LABELS, groups=GROUPS)
+    targets = scheme.targets(hot([0, 1], [2], [3], []))
+    assert targets.tolist() == [[True, True], [False, True], [False, False], [False, False]]
+    assert scheme_names(LABELS, groups=GROUPS) == ("raw", "simplified", "desk")
+    # a grouping of the user's goes before a published one of the same name
+    assert get_scheme("ekman", groups={"ekman": {"good": ["joy"]}}).labels == ("good",)
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "options", "message"),
+    [
+        ("ekman", LABELS, {}, "groups GoEmotions' 28 labels, and these data have billing, bug"),
+        ("desk", LABELS, {}, "unknown scheme 'desk': known are raw, simplified"),
+        ("raw", LABELS, {"groups": {"raw": {"a": ["bug"]}}}, "'raw' is built in"),
+        ("desk", LABELS, {"groups": {"desk": {"a": ["bugs"]}}}, "class 'a': 'bugs' is no label"),
+        ("desk", LABELS, {"groups": {"desk": {"a": "bug"}}}, "must be a list of labels: got 'bug'"),
+        ("desk", LABELS, {"groups": {"desk": {"a": []}}}, "must be a list of labels"),
+        ("desk", LABELS, {"groups": {"desk": {"a": [3]}}}, "3 is no label"),
+        ("desk", LABELS, {"groups": {"desk": {"a": ["bug", "bug"]}}}, "a label is there twice"),
+        ("desk", LABELS, {"groups": {"desk": {}}}, "must map each class to its labels"),
+        ("desk", LABELS, {"groups": {"desk": ["bug"]}}, "must map each class to its labels"),
+        ("desk", LABELS, {"groups": {"desk": {"a\n": ["bug"]}}}, r"label 1 is 'a\\n'"),
+        ("My-Desk", LABELS, {"groups": {"My-Desk": {"a": ["bug"]}}}, "small letters, digits and _"),
+        ("simplified", ("one",), {}, "picks one class of several, and there is one"),
+        ("raw", (), {}, "0 labels: there may be 1 to 10,000"),
+        ("raw", ("a", "a"), {}, "label 'a' is there twice"),
+        ("raw", ("a", " b"), {}, "label 2 is ' b': a name has no white space around it"),
+        ("raw", ("a", ""), {}, "label 2 is ''"),
+        ("raw", ("a", "\x1b[31m"), {}, r"label 2 is '\\x1b\[31m'"),
+        ("raw", "billing", {}, "must be a list of texts: got 'billing'"),
+        ("raw", [f"l{i}" for i in range(10_001)], {}, "10,001 labels"),
+        ("simplified", LABELS, {"fallback": "neutral"}, "fallback 'neutral' is no label"),
+        ("simplified", LABELS, {"dominance": "most"}, "unknown dominance rule 'most'"),
+    ],
+)
+def test_what_is_refused(name: str, labels: object, options: dict, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        get_scheme(name, labels, **options)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_facts_are_json_and_tell_schemes_apart() -> None:
+    made = [
+        get_scheme("raw"),
+        get_scheme("raw", LABELS),
+        get_scheme("simplified", LABELS),
+        get_scheme("simplified", LABELS, dominance="rare"),
+        get_scheme("simplified", LABELS, fallback="other"),
+        get_scheme("simplified", LABELS, single_label=True),
+        get_scheme("desk", LABELS, groups=GROUPS),
+        get_scheme("desk", LABELS, groups={"desk": {"money": ["bug"], "product": ["billing"]}}),
+    ]
+    facts = [json.dumps(scheme.facts(), sort_keys=True) for scheme in made]
+    assert len(set(facts)) == len(made)
+    assert made[4].facts() == {
+        "name": "simplified",
+        "kind": "multiclass",
+        "labels": list(LABELS),
+        "groups": [[label] for label in LABELS],
+        "dominance": "frequent",
+        "fallback": "other",
+    }
+    # what changes no target is no part of them
+    assert get_scheme("raw", LABELS, dominance="rare", fallback="other") == get_scheme(
+        "raw", LABELS
+    )
+
+
+TONES = {"kind": "multiclass", "groups": {"bad": ["bug", "login"], "rest": ["billing", "other"]}}
+WRONG = {"kind": "softmax", "groups": {"bad": ["bug"]}}
+HALF = {"kind": "multiclass", "groups": {"bad": ["bug"], "rest": ["billing", "other"]}}
+TWICE = {"kind": "multiclass", "groups": {"bad": list(LABELS), "rest": ["billing"]}}
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Schemes of this module, as an installed package would bring them."""
+    names = ("TONES", "WRONG", "HALF", "TWICE", "GONE", "LABELS")
+    points = {
+        name.lower(): EntryPoint(name.lower(), f"{__name__}:{name}", schemes.ENTRY_POINTS)
+        for name in names
+    }
+    monkeypatch.setattr(schemes, "_entry_points", lambda: points)
+    monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or _this_module())
+
+
+def _this_module() -> ModuleType:
+    module = ModuleType(__name__)
+    module.__dict__.update(globals())
+    return module
+
+
+@pytest.mark.usefixtures("installed")
+def test_schemes_of_other_packages() -> None:
+    assert "tones" in scheme_names(LABELS)
+    scheme = get_scheme("tones", LABELS, fallback="other")
+    assert (scheme.kind, scheme.labels, scheme.dominance) == (
+        "multiclass",
+        ("bad", "rest"),
+        "frequent",
+    )
+    assert scheme.targets(hot([1], [0, 3]), train_labels=hot([0], [3])).tolist() == [0, 1]
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("wrong", "kind must be multilabel or multiclass: got 'softmax'"),
+        ("half", "'half' has no class for login"),
+        ("twice", "label 'billing' is in 'bad' and in 'rest'"),
+        ("gone", "cannot be loaded"),
+        ("labels", "must be a mapping with 'groups'"),
+    ],
+)
+def test_other_packages_mistakes(name: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        get_scheme(name, LABELS)
