@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from goemo_eval.data.task import Task
 from goemo_eval.errors import ScoreError, unknown_name
 from goemo_eval.frozen import Frozen
 from goemo_eval.measure.calibration import Calibration, ThresholdCurves, calibrate, threshold_curves
@@ -24,9 +25,6 @@ from goemo_eval.measure.thresholds import (
 )
 from goemo_eval.records.decisions import Decisions, pack_decisions
 from goemo_eval.records.schema import Record, SplitScores, StrategyScore, ThresholdsEntry
-
-if TYPE_CHECKING:
-    from goemo_eval.data.task import Task
 
 Logits = Mapping[str, npt.NDArray[np.float32]]
 """Split name -> array of shape (N, K)."""
