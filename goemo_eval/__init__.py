@@ -1,4 +1,4 @@
-"""Which small text encoder, at which precision and on which runtime, to put on a CPU.
+"""Which text classifier to put on a CPU, at which precision and on which runtime.
 
 The names below are the public API. They are imported on first use, so that importing
 ``goemo_eval`` loads neither torch nor transformers.
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from goemo_eval.data.schemes import Scheme as Scheme
     from goemo_eval.data.schemes import get_scheme as get_scheme
     from goemo_eval.data.sources import load_dataset as load_dataset
+    from goemo_eval.deploy.bundle import Bundle as Bundle
+    from goemo_eval.deploy.bundle import Prediction as Prediction
+    from goemo_eval.deploy.bundle import load_bundle as load_bundle
     from goemo_eval.engines.base import Classifier as Classifier
     from goemo_eval.engines.registry import load_classifier as load_classifier
     from goemo_eval.errors import GoemoError as GoemoError
@@ -34,10 +37,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Bundle": "deploy.bundle",
     "Classifier": "engines.base",
     "Dataset": "data.dataset",
     "GoemoError": "errors",
     "Interval": "measure.statistics",
+    "Prediction": "deploy.bundle",
     "Record": "records.schema",
     "Scheme": "data.schemes",
     "Scores": "measure.metrics",
@@ -47,6 +52,7 @@ _HOME = {
     "apply_thresholds": "measure.thresholds",
     "gate": "judge.gate",
     "get_scheme": "data.schemes",
+    "load_bundle": "deploy.bundle",
     "load_classifier": "engines.registry",
     "load_dataset": "data.sources",
     "paired_bootstrap": "measure.statistics",

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from goemo_eval.data.sources import load_split
-from goemo_eval.data.splits import SPLIT_NAMES
+from goemo_eval.cpu import DOT_PRODUCTS, available_threads, cpu
+from goemo_eval.data.sources import load_dataset
 from goemo_eval.engines.registry import ENGINES, describe_engine, missing_engine
 from goemo_eval.errors import GoemoError
 from goemo_eval.measure.environment import (
-    available_threads,
-    cpu,
     load_average,
     platform_name,
     python_version,
     versions,
 )
 from goemo_eval.models.encoders import encoder_names, find_weights, get_encoder
+from goemo_eval.pipeline.keys import FitKey
 from goemo_eval.pipeline.store import default_store
 
 
@@ -45,7 +44,7 @@ def examine(data: str | None = None) -> list[Finding]:
     Parameters
     ----------
     data : str, optional
-        A data source to check beside the bundled sample: ``hub`` or a directory.
+        A data source to check beside the bundled sample, as `load_dataset` takes it.
 
     Returns
     -------
@@ -56,7 +55,7 @@ def examine(data: str | None = None) -> list[Finding]:
 
 def _machine() -> list[Finding]:
     model, flags = cpu()
-    int8 = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"} & set(flags)
+    int8 = DOT_PRODUCTS & set(flags)
     mend = (
         None
         if int8
@@ -109,20 +108,24 @@ def _data(extra: str | None) -> list[Finding]:
     findings = []
     for source in ["sample"] + ([extra] if extra else []):
         try:
-            splits = [load_split(source, name) for name in SPLIT_NAMES]
+            dataset = load_dataset(source)
         except GoemoError as error:
             findings.append(Finding("data", source, "not usable", str(error)))
         else:
-            rows = " / ".join(f"{len(split):,}" for split in splits)
-            findings.append(Finding("data", source, f"{rows} rows (train / validation / test)"))
+            rows = " / ".join(f"{len(split):,}" for split in dataset.splits.values())
+            state = f"{rows} rows ({' / '.join(dataset.splits)}), {len(dataset.labels)} labels"
+            findings.append(Finding("data", source, state))
+            findings += [Finding("data", source, note) for note in dataset.notes.lines()]
     if extra is None:
         findings.append(
-            Finding("data", "goemotions", "not looked for: name it with --data hub or --data DIR")
+            Finding(
+                "data", "goemotions", "not looked for: name it with --data goemotions or --data DIR"
+            )
         )
     return findings
 
 
 def _store() -> Finding:
     store = default_store()
-    count = len(list((store / "checkpoints").glob("*/goemo.json")))
-    return Finding("store", "checkpoints", f"{count} in {store}")
+    count = len(list((store / FitKey.kind).glob("*")))
+    return Finding("store", FitKey.kind, f"{count} in {store}")

@@ -84,6 +84,16 @@ class Options(BaseModel):
     separator: Annotated[
         str | None, _field("data", "what stands between several labels of a text, such as ','")
     ] = None
+    ids: Annotated[str | None, _field("data", "column of ids; default: row numbers")] = None
+    rater: Annotated[
+        str | None,
+        _field("data", "column that says who labelled a row: what two raters chose is kept"),
+    ] = None
+    names: Annotated[
+        str | tuple[str, ...] | None,
+        _field("data", "labels in the order of their ids, or a file with a name a line"),
+    ] = None
+    name: Annotated[str | None, _field("data", "of the data set, in records")] = None
     fallback: Annotated[
         str | None, _field("data", "label that gives way to any other, such as neutral")
     ] = None

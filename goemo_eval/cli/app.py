@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 from goemo_eval import __version__
 from goemo_eval.cli import deploy as deploying
 from goemo_eval.cli import gate as gating
+from goemo_eval.cli import init as starting
 from goemo_eval.cli import report as reporting
 from goemo_eval.cli import run as running
 from goemo_eval.cli import tune as tuning
@@ -47,6 +48,7 @@ def _common(
     del version
 
 
+app.command()(starting.init)
 app.command()(running.run)
 app.command()(running.train)
 app.command()(running.evaluate)
