@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -316,3 +316,12 @@ class Record(Frozen):
     def speedup(self) -> Speedup | None:
         """Speed of an INT8 cell over its FP32 twin."""
         return self.speedup_over(self.cell.at("fp32"))
+
+    def to_frame(self) -> Any:
+        """Return a row per label of a scored cell, as a pandas.DataFrame.
+
+        `goemo_eval.records.frames` makes tables of several records.
+        """
+        from goemo_eval.records.frames import labels_to_frame
+
+        return labels_to_frame([self])

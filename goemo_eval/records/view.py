@@ -119,6 +119,12 @@ class View:
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records)
 
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook."""
+        from goemo_eval.records.frames import records_to_frame
+
+        return str(records_to_frame(self.records).dropna(axis="columns", how="all").to_html())
+
     def find(self, cell: Cell | str) -> Record | None:
         """Return the record of a cell, or of its id; None if there is none."""
         return self._by_id.get(cell if isinstance(cell, str) else cell.id)
