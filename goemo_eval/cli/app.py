@@ -14,9 +14,11 @@ from tabulate import tabulate
 from typer.exceptions import TyperException
 
 from goemo_eval import __version__
+from goemo_eval.cli import baseline as keeping
 from goemo_eval.cli import deploy as deploying
 from goemo_eval.cli import gate as gating
 from goemo_eval.cli import init as starting
+from goemo_eval.cli import power as forecasting
 from goemo_eval.cli import report as reporting
 from goemo_eval.cli import run as running
 from goemo_eval.cli import tune as tuning
@@ -55,7 +57,8 @@ app.command()(running.evaluate)
 app.command()(reporting.report)
 app.command()(reporting.recommend)
 app.command()(gating.gate)
-app.add_typer(gating.baseline_app, name="baseline")
+app.add_typer(keeping.baseline_app, name="baseline")
+app.command()(forecasting.power)
 app.command()(tuning.tune)
 app.command()(deploying.export)
 app.command()(deploying.predict)

@@ -1,4 +1,4 @@
-"""The command line's judging half: ``goemo-eval gate`` and ``goemo-eval baseline set | show | diff``."""
+"""The command line's ``goemo-eval gate``."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from goemo_eval.errors import (
     EXIT_REGRESSION,
     RecordError,
 )
-
-RecordsArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Records or a baseline.")]
 
 
 class Mode(StrEnum):
@@ -38,9 +36,27 @@ def gate(
     alpha: Annotated[
         float,
         typer.Option(
-            help="How often, per cell, a loss may be called where the budget was just kept."
+            help="How often a run may call any loss where every budget was just kept; the cells share it."
         ),
     ] = 0.05,
+    alpha_per_cell: Annotated[
+        bool,
+        typer.Option(
+            "--alpha-per-cell",
+            help="Let every cell have all of alpha: sees smaller losses, cries wolf more often.",
+        ),
+    ] = False,
+    horizon: Annotated[
+        int | None,
+        typer.Option(
+            metavar="RUNS",
+            help="Plan alpha for so many runs of the gate: each takes an equal share.",
+        ),
+    ] = None,
+    max_drift: Annotated[
+        float | None,
+        typer.Option(help="The budget against the baseline's anchor; --max-drop by default."),
+    ] = None,
     mode: Annotated[
         Mode,
         typer.Option(
@@ -64,6 +80,12 @@ def gate(
         float | None,
         typer.Option(help="Also judge the speed of INT8 over FP32, timed in turns."),
     ] = None,
+    count: Annotated[
+        bool,
+        typer.Option(
+            "--count", help="Add this run to the baseline's count, in its file: commit it then."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Append markdown to a job summary page.")
@@ -83,7 +105,7 @@ def gate(
     """Say of each cell whether it lost more test Macro-F1 than --max-drop allows.
 
     Both sides are scored on the same texts, and the texts are resampled: "at least" and "at most" are
-    what the true drop may be, sure to 1 - alpha each. Another test split would move the measured
+    what the true drop may be, sure to 1 - alpha. Another test split would move the measured
     drop within them.
 
     pass (exit 0): no loss beyond the budget was measured. regression (1): even the least drop
@@ -92,24 +114,40 @@ def gate(
     With --mode noninferiority, pass asks for more: even the largest drop must keep the budget.
 
     "detectable" is the smallest true drop that would be called a regression in 80 of 100 cases: losses
-    below it mostly go unseen on this test split.
+    below it mostly go unseen on this test split; `goemo-eval power` says so before anyone trains.
+
+    Which setting for which habit: at every commit, --horizon with the commits that you reckon with before the test
+    split is replaced, so that a red build means something in the thousandth run as well. Nightly, the defaults, with an anchor
+    (`goemo-eval baseline set --keep-anchor`): one false alarm in 20 nights at most, and small losses
+    cannot add up. Before a release, --mode noninferiority --strict: who releases must prove that
+    nothing was lost, and pass only then.
     """
+    from goemo_eval.files import write_atomic
     from goemo_eval.judge import gate_output
+    from goemo_eval.judge.baseline import count_run, dump_baseline, read_baseline
     from goemo_eval.judge.gate import gate as judge
-    from goemo_eval.pipeline.store import write_atomic
     from goemo_eval.records.files import read_records
 
-    before, judged = read_records(baseline), read_records(candidate)
+    if not 0 <= max_label_drop <= 1:  # also where no label is judged: a slip is no choice
+        raise RecordError(f"max_label_drop must lie in [0, 1]: got {max_label_drop}")
+    before, judged = read_baseline(baseline), read_records(candidate)
     verdict = judge(
-        before,
+        before.records,
         judged,
         max_drop=max_drop,
         alpha=alpha,
+        alpha_per_cell=alpha_per_cell,
+        horizon=horizon,
         mode=mode.value,
+        anchor=before.anchor,
+        max_drift=max_drift,
         max_label_drop=max_label_drop if per_label else None,
         max_slowdown=max_slowdown,
         min_speedup=min_speedup,
+        judged=before.runs,
     )
+    if count:
+        write_atomic(baseline, dump_baseline(count_run(before, verdict)).encode())
     if as_json:
         print(verdict.model_dump_json(indent=2))
     else:
@@ -125,8 +163,9 @@ def gate(
     if latency_json:
         write_atomic(latency_json, gate_output.as_latencies(judged).encode())
     if verdict.status == "not-comparable":
-        (first, *_) = (cell for cell in verdict.cells if cell.status == "not-comparable")
-        raise RecordError(f"cell {first.cell} is not comparable: {first.reason}")
+        judged_cells = (*verdict.cells, *verdict.anchor)
+        (first, *_) = (cell for cell in judged_cells if cell.status == "not-comparable")
+        raise RecordError(f"cell {first.name} is not comparable: {first.reason}")
     raise typer.Exit(
         {
             "pass": EXIT_PASS,
@@ -134,61 +173,3 @@ def gate(
             "inconclusive": EXIT_INCONCLUSIVE if strict else EXIT_PASS,
         }.get(verdict.status, EXIT_BAD_INPUT)
     )
-
-
-baseline_app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Keep what the gate compares with as a small file in git: set, show, diff.",
-)
-
-
-@baseline_app.command("set")
-def set_baseline(
-    records: Annotated[
-        Path, typer.Argument(metavar="BENCH.json|records.json", help="What pytest bench wrote.")
-    ],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The baseline, to be committed.")],
-    keep_latency: Annotated[
-        bool,
-        typer.Option(
-            "--keep-latency", help="Keep the times, for gates on the same kind of machine."
-        ),
-    ] = False,
-) -> None:
-    """Make a baseline of a run's scored cells, and say what changed against the file's old content.
-
-    It holds the scores, the thresholds, the truth and predictions of the test split, and where
-    they came from; no times, unless asked. Every score is first checked against the
-    predictions. Keys are sorted and each label has its line, so that a reviewer can read the diff.
-    """
-    from goemo_eval.judge.baseline import compare, dump_baseline, make_baseline
-    from goemo_eval.pipeline.store import write_atomic
-    from goemo_eval.records.files import read_records
-
-    kept = make_baseline(read_records(records), keep_latency=keep_latency)
-    changes = compare(read_records(out), kept) if out.exists() else []
-    write_atomic(out, dump_baseline(kept).encode())
-    print("\n".join([*changes, f"{out}: {len(kept)} cells"]))
-
-
-@baseline_app.command()
-def show(baseline: RecordsArgument) -> None:
-    """List a baseline's cells: scores, texts, test split, weights, commit."""
-    from tabulate import tabulate
-
-    from goemo_eval.judge.baseline import describe
-    from goemo_eval.records.files import read_records
-
-    head = ("cell", "Macro-F1", "micro-F1", "texts", "test split", "weights", "commit")
-    print(tabulate(describe(read_records(baseline)), head, disable_numparse=True))
-
-
-@baseline_app.command()
-def diff(old: RecordsArgument, new: RecordsArgument) -> None:
-    """Say what changed between two baselines: cells, Macro-F1, decisions, and each label's counts."""
-    from goemo_eval.judge.baseline import compare
-    from goemo_eval.records.files import read_records
-
-    lines = compare(read_records(old), read_records(new))
-    print("\n".join(lines) if lines else "no score or decision differs")
