@@ -51,10 +51,10 @@ def escaped(text: str) -> str:
 
     Examples
     --------
-    >>> escaped("a\x1b[31m\n b")
+    >>> escaped("a\x1b[31m\nb")
     'a\\x1b[31m b'
     """
-    return _UNFIT.sub(_code, " ".join(text.split("\n")).replace("\t", " "))
+    return _UNFIT.sub(lambda found: _code(found[0]), " ".join(text.split("\n")).replace("\t", " "))
 
 
 def escaped_values(value: Any) -> Any:
@@ -69,8 +69,8 @@ def escaped_values(value: Any) -> Any:
 
 
 def shown(text: str, most: int = 160) -> str:
-    """Return text that came from outside for a message: escaped, and not endless."""
-    text = escaped(text[: 2 * most])
+    """Return text that came from outside for a message: whatever does not print escaped, and not endless."""
+    text = "".join(c if c.isprintable() else _code(c) for c in text[: 2 * most])
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
@@ -103,7 +103,7 @@ def _text_problem(text: str, *, path: tuple[str | int, ...], lines: bool) -> str
     if len(text) > most:
         return f"text of {len(text):,} characters: at most {most:,} are read"
     if found := _UNFIT.search(text):
-        return f"the character {_code(found)}, which text may not have"
+        return f"the character {_code(found[0])}, which text may not have"
     return "" if lines or not _LINES.search(text) else "text of several lines"
 
 
@@ -111,6 +111,8 @@ def _place(where: str, path: tuple[str | int, ...]) -> str:
     return ": ".join([where, shown(".".join(map(str, path)))] if path else [where])
 
 
-def _code(found: re.Match[str]) -> str:
-    number = ord(found[0])
+def _code(character: str) -> str:
+    number = ord(character)
+    if number > 0xFFFF:
+        return f"\\U{number:08x}"
     return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from goemo_eval.errors import RecordError
 from goemo_eval.judge.budgets import Budget, Budgets, check_budget, load_budgets, scenario_of
@@ -111,6 +113,22 @@ def test_malformed(tmp_path: Path, content: str, message: str) -> None:
         load_budgets(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert str(caught.value).isprintable()
+
+
+tables = st.dictionaries(
+    st.sampled_from(["p", "cells", "min_macro_f1", "max_real_p50_s", "a-b-torch-int8"]) | st.text(),
+    st.deferred(lambda: tables) | st.floats() | st.integers() | st.text() | st.lists(st.booleans()),
+    max_size=3,
+)
+
+
+@given(tables)
+def test_any_table_is_read_or_refused_in_a_line(content: dict[str, Any]) -> None:
+    try:
+        assert isinstance(load_budgets(content).of("p", "a-b-torch-int8"), Budget)
+    except RecordError as error:
+        assert str(error).startswith("[budgets]: ")
+        assert str(error).isprintable()
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -4,11 +4,8 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from goemo_eval.errors import RecordError
 from goemo_eval.records.files import (
@@ -140,38 +137,6 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(RecordError, match="no regular file"):
         read_provenance(tmp_path / "pipe")
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-@given(data=st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_damaged_record_is_an_error_or_the_record(
-    make_record: Make, tmp_path: Path, data: st.DataObject
-) -> None:
-    """Replace any one value of the file by any other: never another exception."""
-    content: Any = json.loads(dump_records([make_record("int8")]))
-    where = content
-    while True:
-        keys = list(where) if isinstance(where, dict) else range(len(where))
-        key = data.draw(st.sampled_from(list(keys)))
-        inside = where[key]
-        if not isinstance(inside, dict | list) or not inside or data.draw(st.booleans()):
-            where[key] = data.draw(json_values)
-            break
-        where = inside
-    path = tmp_path / "damaged.json"
-    path.write_text(json.dumps(content))
-    try:
-        assert all(isinstance(record, Record) for record in read_records(path))
-    except RecordError as error:
-        assert str(error).startswith(str(path))
-        assert str(error).isprintable()
 
 
 def test_provenance_travels_with_the_records(make_record: Make, tmp_path: Path) -> None:
