@@ -16,6 +16,7 @@ What = Literal["scores", "times"]
 OFFLINE = "offline"
 TIMED = (*SCENARIOS, OFFLINE)
 """The scenarios that a record may hold times of."""
+_PLURALS = ("flags", "threads", "texts", "batches")
 _SHOWN = 40  # characters of a value in a message
 
 Facts = dict[str, object]
@@ -134,13 +135,14 @@ def _timing_facts(record: Record, scenario: str) -> Facts:
     times = times_of(record, scenario)
     assert times is not None
     if isinstance(times, Latency):
-        timed = times.texts_sha256 and times.texts_sha256[:12]
-        return {
-            f"{scenario}: timed texts": timed,
-            f"{scenario}: batches": (times.batches, times.batch_size),
+        facts: Facts = {
+            f"{scenario}: timed texts": times.texts_sha256 and times.texts_sha256[:12],
+            f"{scenario}: batch size": times.batch_size,
             f"{scenario}: number of times": len(times.times_s),
             f"{scenario}: threads": times.threads,
         }
+        # Schema 2 did not keep which batches were timed: the number of times stands for them.
+        return facts | ({f"{scenario}: batches": times.batches} if times.texts_sha256 else {})
     test = record.data.splits.get("test")
     return {
         f"{scenario}: timed texts": (test and test.sha256[:12], times.texts),
@@ -156,7 +158,11 @@ def _differing(facts: Sequence[Facts]) -> list[str]:
             seen = values.setdefault(name, [])
             if value not in seen:
                 seen.append(value)
-    return [f"{name} differs ({_told(seen)})" for name, seen in values.items() if len(seen) > 1]
+    return [
+        f"{name} {'differ' if name.endswith(_PLURALS) else 'differs'} ({_told(seen)})"
+        for name, seen in values.items()
+        if len(seen) > 1
+    ]
 
 
 def _told(values: Sequence[object]) -> str:

@@ -54,13 +54,13 @@ def test_slowdown(make_record: Make, timed: Timed, slower: float, status: str) -
     ("change", "message"),
     [
         (lambda r: on(r, cpu_model="another"), "CPU model differs (a cpu and another)"),
-        (lambda r: on(r, isa_flags=("avx2", "fma")), "ISA flags differs"),
+        (lambda r: on(r, isa_flags=("avx2", "fma")), "ISA flags differ"),
         (lambda r: on(r, engine_isa="AVX512"), "torch's ISA differs"),
         (
             lambda r: on(r, versions={"torch": "2.14.0"}),
             "torch version differs (2.13.0 and 2.14.0)",
         ),
-        (lambda r: on(r, threads=4), "threads differs (2 and 4)"),
+        (lambda r: on(r, threads=4), "threads differ (2 and 4)"),
         (lambda r: r.model_copy(update={"latency": {}}), "the candidate keeps no latencies"),
     ],
 )
@@ -78,11 +78,11 @@ def test_another_machine(
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"batch_size": 8}, "real: batches differs"),
+        ({"batch_size": 8}, "real: batch size differs"),
         ({"load": BUSY}, "times are unstable"),
         ({"load": BUSY}, "other processes took 40% of the processors"),
-        ({"texts_sha256": "d" * 64}, "real: timed texts differs"),
-        ({"rounds": 29}, "real: batches differs"),
+        ({"texts_sha256": "d" * 64}, "real: timed texts differ"),
+        ({"rounds": 29}, "real: batches differ"),
     ],
 )
 def test_times_that_support_no_verdict(
@@ -149,4 +149,4 @@ def test_a_slow_cell_fails_the_gate(make_record: Make, timed: Timed) -> None:
     assert gate([old], [old], min_speedup=1.5, **options).status == "pass"
     verdict = gate([old], [on(old, threads=1)], max_slowdown=1.2, **options)
     assert verdict.status == "not-comparable"
-    assert verdict.cells[0].differing == ("threads differs (2 and 1)",)
+    assert verdict.cells[0].differing == ("threads differ (2 and 1)",)

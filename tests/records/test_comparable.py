@@ -99,11 +99,11 @@ def test_another_truth_under_the_same_names(make_record: Make) -> None:
     ("what", "message"),
     [
         ({"cpu_model": "b"}, "CPU model differs (a cpu and b)"),
-        ({"isa_flags": ("avx2", "avx512_vnni")}, "ISA flags differs (in one alone: avx512_vnni)"),
-        ({"isa_flags": ("neon",)}, "ISA flags differs (avx2 and neon)"),
+        ({"isa_flags": ("avx2", "avx512_vnni")}, "ISA flags differ (in one alone: avx512_vnni)"),
+        ({"isa_flags": ("neon",)}, "ISA flags differ (avx2 and neon)"),
         ({"isa_limit": "avx2"}, "ISA limit differs (None and avx2)"),
         ({"engine_isa": "AVX512"}, "torch's ISA differs (AVX2 and AVX512)"),
-        ({"threads": 4}, "threads differs (2 and 4)"),
+        ({"threads": 4}, "threads differ (2 and 4)"),
         ({"versions": {"torch": "2"}}, "torch version differs (2.13.0 and 2)"),
     ],
 )
@@ -128,11 +128,11 @@ def test_engines_of_one_machine_compare(make_record: Make) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"texts_sha256": "d" * 64}, "real: timed texts differs (cccccccccccc and dddddddddddd)"),
-        ({"texts_sha256": None}, "real: timed texts differs (cccccccccccc and None)"),
-        ({"batches": 1}, "real: batches differs (3 and 1)"),
-        ({"batch_size": 8}, "real: batches differs (32 and 8)"),
-        ({"threads": 1}, "real: threads differs (2 and 1)"),
+        ({"texts_sha256": "d" * 64}, "real: timed texts differ (cccccccccccc and dddddddddddd)"),
+        ({"texts_sha256": None}, "real: timed texts differ (cccccccccccc and None)"),
+        ({"batches": 1}, "real: batches differ (3 and 1)"),
+        ({"batch_size": 8}, "real: batch size differs (32 and 8)"),
+        ({"threads": 1}, "real: threads differ (2 and 1)"),
         (
             {"load": BUSY},
             f"real: times are unstable (minilm-simplified-torch-fp32: {BUSY.reason})",
@@ -181,7 +181,7 @@ def test_offline_passes(make_record: Make) -> None:
     a = make_record(offline=offline)
     assert comparable(a, a, "times", scenario="offline") == []
     for change, message in (
-        ({"texts": 400}, "offline: timed texts differs (500 and 400)"),
+        ({"texts": 400}, "offline: timed texts differ (500 and 400)"),
         ({"passes_s": (1.0,)}, "offline: number of passes differs (2 and 1)"),
         ({"load": BUSY}, "offline: times are unstable (minilm-simplified-torch-fp32: other proc"),
     ):

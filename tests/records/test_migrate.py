@@ -89,7 +89,7 @@ def test_times_of_schema_2_compare_only_where_as_many_were_taken(old: list[dict[
     now = int8.latency["real"].model_copy(update={"texts_sha256": "d" * 64})
     newer = int8.model_copy(update={"latency": {"real": now}})
     assert comparable(int8, newer, "times", scenario="real") == [
-        "real: timed texts differs (None and dddddddddddd)"
+        "real: timed texts differ (None and dddddddddddd)"
     ]
 
 
