@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 from tabulate import tabulate
 
-from goemo_eval.errors import EXIT_REGRESSION, RecordError
+from goemo_eval.errors import EXIT_REGRESSION, OptionError, RecordError, unknown_name
 
 if TYPE_CHECKING:
     from goemo_eval.judge.recommend import Recommendation
     from goemo_eval.records.schema import Record
 
 EXIT_NOTHING_FITS = EXIT_REGRESSION
+PAGE = "page"
 
 RecordsArgument = Annotated[
     Path,
@@ -32,43 +33,64 @@ def report(
             help="What pytest bench or a report wrote; several are reported as one.",
         ),
     ],
-    out: Annotated[
-        Path,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")],
+    form: Annotated[
+        str,
         typer.Option(
-            metavar="DIR", help="Where report.md, report.html, figures/ and records.json go."
+            "--format",
+            metavar="page|csv|parquet|json",
+            help="page: all of the report; the others: its numbers alone, as cells.FORMAT, labels.FORMAT and "
+            "suspects.FORMAT.",
         ),
-    ],
+    ] = PAGE,
     with_texts: Annotated[
         str | None,
         typer.Option(
-            metavar="DATA",
-            help="Also quote some misjudged texts of this data: sample, hub, or a directory.",
+            metavar="SOURCE",
+            help="Also quote misjudged texts of this data, as --data of a run; its columns are those of goemo.toml.",
         ),
     ] = None,
 ) -> None:
-    """Write the report of stored records: what to deploy, tables, figures and error analysis.
+    """Write the report of stored records: which cell to deploy, how good, how fast, where it errs.
 
     DIR gets report.md for GitHub, report.html as one self-contained page, the figures as PNG and
-    SVG, and records.json. Nothing is measured again and neither torch nor a model is loaded; the
-    same records give the same bytes. Each table shows the published study's value beside the
-    measured one.
+    SVG, every number as CSV and parquet, and records.json. Nothing is measured again and neither torch nor
+    a model is loaded; the same records give the same bytes. Where the data are GoEmotions' published splits,
+    the values and claims of the study that this began with stand beside the measured ones.
     """
     from goemo_eval.records.files import join_records
-    from goemo_eval.report.render import write_report
+    from goemo_eval.report.data_files import Form
+    from goemo_eval.report.render import write_data, write_report
 
+    forms = (PAGE, *get_args(Form))
+    if form not in forms:
+        raise OptionError(f"--format: {unknown_name('format', form, forms)}")
+    if form != PAGE and with_texts:
+        raise OptionError("--with-texts: only the page quotes texts: leave out --format")
     found, said = join_records(records)
+    if form != PAGE:
+        for path in write_data(found, out, cast("Form", form)):
+            print(path)
+        return
     texts = _texts(with_texts, found) if with_texts else None
     print(write_report(found, out, title=said.title, command=said.command, texts=texts))
 
 
 def recommend(
     records: RecordsArgument,
+    scenario: Annotated[
+        str,
+        typer.Option(
+            metavar="batch|single|offline",
+            help="How texts come: 32 at a time, one at a time, or all at once.",
+        ),
+    ] = "batch",
     max_p95_ms: Annotated[
         float | None,
-        typer.Option(help="Most milliseconds per batch of 32, 95th percentile, real lengths."),
+        typer.Option(help="Most milliseconds per batch (single: per text), 95th percentile."),
     ] = None,
     max_mb: Annotated[
-        float | None, typer.Option(help="Most megabytes (10^6 bytes) of the weights on disk.")
+        float | None, typer.Option(help="Most megabytes (10^6 bytes) on disk.")
     ] = None,
     min_macro_f1: Annotated[float | None, typer.Option(help="Least test Macro-F1.")] = None,
     scheme: Annotated[
@@ -81,17 +103,23 @@ def recommend(
 ) -> None:
     """Say which cell to deploy: the cheapest within a stated loss of the best.
 
-    Only scored cells that keep every limit are considered; cheapest is the lowest p95 latency.
-    Also says what would change the answer, and which cells lie on the Pareto front of Macro-F1, p95
-    latency, peak memory and size. Exit 0 with an answer, 1 where no cell keeps the limits, 2 on bad
-    input.
+    Only scored cells that keep every limit are considered; cheapest is the least time in the scenario, or
+    the smallest where times cannot be compared. Also says what would change the answer, and which cells lie
+    on the Pareto front of Macro-F1, time, peak memory and size. Exit 0 with an answer, 1 where no cell
+    keeps the limits, 2 on bad input.
     """
-    from goemo_eval.judge.recommend import Limits
     from goemo_eval.judge.recommend import recommend as choose
     from goemo_eval.records.files import read_records
 
-    limits = Limits(max_p95_ms=max_p95_ms, max_mb=max_mb, min_macro_f1=min_macro_f1)
-    found = choose(read_records(records), limits=limits, max_loss=max_loss, scheme=scheme)
+    found = choose(
+        read_records(records),
+        max_p95_ms=max_p95_ms,
+        max_mb=max_mb,
+        min_macro_f1=min_macro_f1,
+        max_loss=max_loss,
+        scenario=scenario,
+        scheme=scheme,
+    )
     if as_json:
         print(json.dumps([r.model_dump(mode="json") for r in found], indent=2))
     else:
@@ -100,47 +128,52 @@ def recommend(
         raise typer.Exit(EXIT_NOTHING_FITS)
 
 
-def _texts(source: str, records: Sequence[Record]) -> dict[str, list[str]]:
+def _texts(source: str, records: Sequence[Record]) -> dict[str, Sequence[str]]:
     """Return the texts that were scored under each scheme."""
-    from goemo_eval.data.schemes import get_scheme
-    from goemo_eval.data.sources import load_split
+    from dataclasses import replace
 
-    split = load_split(source, "test")
-    texts = {}
+    from goemo_eval.options import find_run_file, read_options
+    from goemo_eval.pipeline.cells import matrix
+
+    plan = matrix(read_options({"data": source}, run_file=find_run_file(Path.cwd()))).plan
+    sha256 = plan.dataset.splits["test"].sha256
+    texts: dict[str, Sequence[str]] = {}
     for record in records:
         scored_on = record.data.splits.get("test")
-        if record.scores is None or scored_on is None:
+        if record.scores is None or scored_on is None or record.cell.scheme in texts:
             continue
-        if scored_on.sha256 != split.sha256:
+        if scored_on.sha256 != sha256:
             raise RecordError(
-                f"--with-texts {source}: its test split has sha256 {split.sha256[:12]}, but "
+                f"--with-texts {source}: its test split has sha256 {sha256[:12]}, but "
                 f"{record.cell.id} was scored on {scored_on.sha256[:12]}: pass the data of the records"
             )
-        scheme = get_scheme(record.cell.scheme, record.dominance or "frequent")
-        keep = scheme.keeps(split.labels)
-        texts[record.cell.scheme] = [t for t, kept in zip(split.texts, keep, strict=True) if kept]
+        own = replace(plan, dominance=record.dominance or plan.dominance)
+        texts[record.cell.scheme] = own.task(record.cell.scheme).texts["test"]
     return texts
 
 
 def _told(found: Recommendation) -> str:
     """Return a recommendation as text for a terminal."""
-    from goemo_eval.report.advice import advice
+    from goemo_eval.report.sections.advice import advice
+    from goemo_eval.report.text import plain
 
     rows = [
         (
             "-->" if o.cell == found.chosen else "",
             o.cell,
             f"{o.macro_f1:.4f}",
-            "-" if o.p95_ms is None else f"{o.p95_ms:.1f}",
+            _number(o.ms_per_text if found.scenario == "offline" else o.p95_ms, 2),
             f"{o.size_mb:.1f}",
-            "-" if o.peak_rss_mb is None else f"{o.peak_rss_mb:.0f}",
+            _number(o.peak_rss_mb, 0),
+            _number(o.start_s, 1),
             "front" if o.on_front else "",
             ", ".join(o.misses),
         )
         for o in found.options
     ]
-    answer, *rest = advice(found)
-    headers = ("", "cell", "Macro-F1", "p95 ms", "MB", "peak RSS MB", "Pareto", "misses")
+    time = "ms per text" if found.scenario == "offline" else "p95 ms"
+    headers = ("", "cell", "Macro-F1", time, "MB", "peak RSS MB", "start s", "Pareto", "misses")
+    answer, *rest = map(plain, advice(found))
     lines = [
         f"{found.scheme}: {answer}",
         *(f"  {line}" for line in rest),
@@ -149,8 +182,12 @@ def _told(found: Recommendation) -> str:
             rows,
             headers,
             disable_numparse=True,
-            colalign=("left", "left", *("right",) * 4, "left", "left"),
+            colalign=("left", "left", *("right",) * 5, "left", "left"),
         ),
-        *(f"not judged: {cell}: {reason}" for cell, reason in found.not_judged.items()),
+        *(f"not judged: {cell}: {plain(reason)}" for cell, reason in found.not_judged.items()),
     ]
     return "\n".join(lines)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,15 +1,45 @@
-"""A page as blocks, of which both forms of the report are made: markdown, and HTML in `html`.
+"""A page as blocks, of which both of its forms are made: `markdown` and `html`.
 
 A string is markdown whose foreign words went through `text.escape`; it holds no HTML of its own.
+Titles, summaries and terms are words as they come: each form escapes them.
 """
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tabulate import tabulate
+from goemo_eval.report.text import DASH
+
+
+@dataclass(frozen=True)
+class Section:
+    """What answers one question, under a heading that the page's menu lists."""
+
+    title: str
+    menu: str
+    """The title in a word or two."""
+    body: Sequence[Block]
+    printed: bool = True
+    """Whether it is worth paper: what is printed should fit on two pages."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The box of one scheme: what to do, and why, term by term."""
+
+    scheme: str
+    headline: str
+    """Markdown."""
+    facts: Sequence[tuple[str, str]]
+    """Term in words, and what is said of it in markdown."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The boxes of all schemes, side by side where there is room."""
+
+    boxes: Sequence[Answer]
 
 
 @dataclass(frozen=True)
@@ -17,8 +47,8 @@ class Fold:
     """Blocks behind a line that opens them."""
 
     summary: str
-    """Frozen text."""
     body: Sequence[Block]
+    """It is not printed."""
 
 
 @dataclass(frozen=True)
@@ -31,38 +61,40 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Column:
+    """A column of a table; its cells are markdown."""
+
+    head: str
+    means: str
+    """What it holds, for the key below the table; empty where the head says it all."""
+    cells: Sequence[str]
+    words: bool = False
+    """Whether it holds words, and not numbers."""
+
+
+@dataclass(frozen=True)
 class Table:
-    """A table whose cells are markdown; its first `words` columns are words, the others numbers."""
+    """A table, and below it what its columns mean."""
 
-    headers: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    words: int
+    columns: Sequence[Column]
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """Its cells, row by row."""
+        return list(zip(*(column.cells for column in self.columns), strict=True))
+
+    @property
+    def key(self) -> str:
+        """What the columns mean, as markdown."""
+        told = [f"*{column.head}*: {column.means}" for column in self.columns if column.means]
+        return "; ".join(told) + "." if told else ""
 
 
-Block = str | Fold | Picture | Table
+Block = str | Section | Answers | Fold | Picture | Table
 
 
-def to_markdown(blocks: Sequence[Block]) -> str:
-    """Return blocks as markdown for GitHub; figures are linked relative to the page."""
-    return "\n\n".join(part for block in blocks if (part := _markdown(block))) + "\n"
-
-
-def _markdown(block: Block) -> str:
-    if isinstance(block, Fold):
-        summary = html.escape(" ".join(block.summary.split()))
-        # The blank line after the summary lets markdown inside HTML be markdown.
-        body = to_markdown(block.body)
-        return f"<details><summary>{summary}</summary>\n\n{body}\n</details>"
-    if isinstance(block, Picture):
-        return f"![{block.title}: {block.alt}](figures/{block.name}.png)\n\n*{block.title}.* {block.alt}"
-    if isinstance(block, Table):
-        align = ["left"] * block.words + ["right"] * (len(block.headers) - block.words)
-        text: str = tabulate(
-            block.rows,
-            headers=block.headers,
-            tablefmt="pipe",
-            disable_numparse=True,
-            colalign=align[: len(block.headers)],
-        )
-        return text
-    return block.strip("\n")
+def table(*columns: Column) -> list[Block]:
+    """Return a table without the columns of numbers that hold none; nothing if it has no rows."""
+    if not columns[0].cells:
+        return []
+    return [Table([c for c in columns if c.words or any(cell != DASH for cell in c.cells)])]

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from goemo_eval.measure.f1 import BoolArray
 from goemo_eval.measure.shared_draws import Drawn, SharedDraws
-from goemo_eval.measure.statistics import Bools, Interval, paired_bootstrap
-from goemo_eval.records.decisions import unpack_decisions
-from goemo_eval.records.over_seeds import one_seed
+from goemo_eval.measure.statistics import Interval
+from goemo_eval.records.decisions import Decisions, unpack_decisions
 from goemo_eval.records.schema import Cell, Record
-from goemo_eval.report.tables import pairs
+from goemo_eval.records.view import View
+from goemo_eval.report.floor import floor_of
 
-# Enough for the two digits that a report prints; the gate, which decides, takes more.
-_RESAMPLES = 200
+# Enough for the digits that a report prints; the gate, which decides, takes more.
+_RESAMPLES = 500
+_MOST_KEPT = 3  # each holds a number for every text of every resample
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """95 % intervals by cell id; a cell without decisions has none."""
+    """95 % intervals by cell id, of cells at the seed that is shown; without decisions there is none."""
 
     scores: Mapping[str, Interval]
     """Of test Macro-F1."""
     int8: Mapping[str, Interval]
     """Of an INT8 cell's test Macro-F1 minus its FP32 twin's."""
+    floor: Mapping[str, Interval]
+    """Of a cell's test Macro-F1 minus that of its scheme's floor."""
+    best: Mapping[str, Interval]
+    """Of a cell's test Macro-F1 minus the highest of its scheme."""
 
     def ends(self, cell: Cell) -> tuple[float, float] | None:
         """Return the interval of a cell's test Macro-F1, if it has one."""
@@ -33,54 +39,76 @@ class Intervals:
         return (found.low, found.high) if found else None
 
 
-def resample(records: Sequence[Record]) -> Intervals:
+def resample(view: View, best: Mapping[str, Record]) -> Intervals:
     """Return the intervals of scored cells, from the same texts and the same random numbers for all.
 
-    Of several seeds of a cell, the one that is shown has an interval.
+    Parameters
+    ----------
+    view : View
+    best : mapping of str to Record
+        By scheme, the cell that the others are compared with.
 
     Raises
     ------
     RecordError
         If a record's decisions are damaged.
     """
-    scored = [r for r in one_seed(records) if r.scores and r.decisions]
-    scores, int8 = {}, {}
-    twins: dict[Cell, list[Record]] = {record.cell: [] for record in scored}
-    for fp32, candidate in pairs(scored):
-        twins.pop(candidate.cell)
-        twins[fp32.cell].append(candidate)
-    cells = {record.cell: record for record in scored}
     draws: dict[int, SharedDraws] = {}
-    for cell, candidates in twins.items():
-        truth, drawn = _drawn(cells[cell], draws)
-        shared = draws[len(truth)]
-        scores[cell.id] = shared.interval(drawn)
-        for candidate in candidates:
-            same_truth, changed = _drawn(candidate, draws)
-            scores[candidate.cell.id] = draws[len(same_truth)].interval(changed)
-            if np.array_equal(truth, same_truth):
-                int8[candidate.cell.id] = shared.interval(changed, drawn)
-    return Intervals(scores, int8)
+    found = [
+        _resample_scheme(view.shown.of_scheme(name), best.get(name), draws) for name in view.schemes
+    ]
+    return Intervals(*({k: v for one in found for k, v in one[i].items()} for i in range(4)))
 
 
-def _drawn(record: Record, draws: dict[int, SharedDraws]) -> tuple[Bools, Drawn]:
-    """Return a cell's truth, and its scores on the resamples of as many texts, drawn at need."""
-    assert record.decisions is not None
-    truth, guess = unpack_decisions(record.decisions)
-    if len(truth) not in draws:
-        draws[len(truth)] = SharedDraws(len(truth), n_resamples=_RESAMPLES)
-    return truth, draws[len(truth)].score(truth, guess)
+class _Scorer:
+    """Scores decisions on the resamples of their texts; what FP32 decides, every engine decides alike."""
+
+    def __init__(self, draws: dict[int, SharedDraws]) -> None:
+        self._draws = draws
+        self._kept: dict[tuple[str, str], tuple[BoolArray, Drawn]] = {}
+
+    def score(self, decisions: Decisions) -> tuple[BoolArray, Drawn]:
+        """Return the truth, and the scores on its resamples."""
+        key = decisions.targets, decisions.predictions
+        found = self._kept.pop(key, None)
+        if found is None:
+            truth, guess = unpack_decisions(decisions)
+            found = truth, self.draws(len(truth)).score(truth, guess)
+        self._kept[key] = found  # the last one asked for is the last to go
+        if len(self._kept) > _MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+        return found
+
+    def draws(self, texts: int) -> SharedDraws:
+        """Return the resamples of so many texts."""
+        if texts not in self._draws:
+            self._draws[texts] = SharedDraws(texts, n_resamples=_RESAMPLES)
+        return self._draws[texts]
 
 
-def difference(baseline: Record, candidate: Record) -> Interval | None:
-    """Return the interval of the candidate's test Macro-F1 minus the baseline's.
+Found = dict[str, Interval]
 
-    None where either keeps no decisions, or they are not of the same texts.
-    """
-    if baseline.decisions is None or candidate.decisions is None:
-        return None
-    truth, before = unpack_decisions(baseline.decisions)
-    same_truth, after = unpack_decisions(candidate.decisions)
-    if not np.array_equal(truth, same_truth):
-        return None
-    return paired_bootstrap(truth, before, after, n_resamples=_RESAMPLES)
+
+def _resample_scheme(
+    shown: View, best: Record | None, draws: dict[int, SharedDraws]
+) -> tuple[Found, Found, Found, Found]:
+    """Return the four mappings of `Intervals` for the records of one scheme."""
+    scorer = _Scorer(draws)
+    found: tuple[Found, Found, Found, Found] = ({}, {}, {}, {})
+    scores, int8, minus_floor, minus_best = found
+    rivals = ((floor_of(shown), minus_floor), (best, minus_best))
+    against = [(r.cell, scorer.score(r.decisions), into) for r, into in rivals if r and r.decisions]
+    for record in shown:
+        if record.scores is None or record.decisions is None:
+            continue
+        truth, drawn = scorer.score(record.decisions)
+        shared = scorer.draws(len(truth))
+        scores[record.cell.id] = shared.interval(drawn)
+        beside = list(against)
+        twin = shown.twin(record) if record.cell.precision == "int8" else None
+        if twin and twin.scores and twin.decisions:
+            beside.append((twin.cell, scorer.score(twin.decisions), int8))
+        for cell, (other_truth, other), into in beside:
+            if cell != record.cell and np.array_equal(truth, other_truth):
+                into[record.cell.id] = shared.interval(drawn, other)
+    return found

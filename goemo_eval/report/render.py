@@ -1,4 +1,4 @@
-"""The report's files: one page in two forms, its figures, and the records that it is made of."""
+"""The report's files: one page in two forms, its figures, its numbers as data, and its records."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from goemo_eval.errors import RecordError
-from goemo_eval.pipeline.store import write_atomic
+from goemo_eval.files import write_atomic
 from goemo_eval.records.files import Provenance, dump_records
 from goemo_eval.records.schema import Record
-from goemo_eval.report.document import to_markdown
-from goemo_eval.report.figures import draw
+from goemo_eval.report.data_files import Form, data_files, data_tables
+from goemo_eval.report.figures.plots import draw
+from goemo_eval.report.findings import find
 from goemo_eval.report.html import to_html
-from goemo_eval.report.intervals import resample
+from goemo_eval.report.markdown import to_markdown
 from goemo_eval.report.page import page
-from goemo_eval.report.study.published import load_study
+from goemo_eval.report.study.figures import STUDY_PLOTS
 
 TITLE = "goemo_eval report"
 
@@ -27,7 +28,7 @@ def write_report(
     command: str | None = None,
     texts: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
-    """Write ``report.md``, ``report.html``, ``figures/`` and ``records.json``.
+    """Write ``report.md``, ``report.html``, ``figures/``, the data files and ``records.json``.
 
     Parameters
     ----------
@@ -52,31 +53,54 @@ def write_report(
         If there are no records, their decisions are damaged, the texts are not theirs, or the
         directory cannot be written to.
     """
-    if not records:
-        raise RecordError("no records to report on: run pytest bench first")
-    records = sorted(records, key=_order)
-    out, study = Path(out), load_study()
-    intervals = resample(records)
-    blocks = page(records, study, intervals, title=title or TITLE, command=command, texts=texts)
-    figures = draw(records, study, intervals)
+    found = find(records)
+    blocks = page(found, title=title or TITLE, command=command, texts=texts)
+    figures = draw(found.view, found.intervals)
+    if found.study:
+        figures |= draw(found.view, found.intervals, STUDY_PLOTS)
     pictures = {Path(name).stem: svg for name, svg in figures.items() if name.endswith(".svg")}
+    tables = data_tables(found)
     said = Provenance(title=title, command=command) if title or command else None
     files = {
         **{f"figures/{name}": content for name, content in figures.items()},
+        **data_files(tables, "csv"),
+        **data_files({name: tables[name] for name in ("cells", "labels")}, "parquet"),
         "records.json": dump_records(records, said).encode(),
         "report.html": to_html(blocks, title or TITLE, pictures).encode(),
         "report.md": to_markdown(blocks).encode(),
     }
+    return _write(files, Path(out)) / "report.md"
+
+
+def write_data(records: Sequence[Record], out: str | Path, form: Form) -> list[Path]:
+    """Write the data files alone, in one form.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        At least one, in any order.
+    out : str or Path
+        The directory; it is made if need be.
+    form : {"csv", "parquet", "json"}
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    RecordError
+        As `write_report` does.
+    """
+    files = data_files(data_tables(find(records)), form)
+    directory = _write(files, Path(out))
+    return [directory / name for name in files]
+
+
+def _write(files: Mapping[str, bytes], out: Path) -> Path:
     try:
         for name, content in files.items():
             write_atomic(out / name, content)
     except OSError as error:
         raise RecordError(f"{out}: cannot write the report there ({error.strerror})") from None
-    return out / "report.md"
-
-
-def _order(record: Record) -> tuple[str, str, int, bool, str, str]:
-    """Sort by the words of the cell's id, but torch, the reference, before the other engines."""
-    cell = record.cell
-    engine = (cell.engine != "torch", cell.engine)
-    return cell.encoder, cell.scheme, cell.seed, *engine, cell.precision
+    return out

@@ -1,27 +1,37 @@
-"""Words and numbers as markdown: escaped names, one format per quantity, aligned tables."""
+"""Words and numbers as markdown: foreign words made harmless, one format per quantity."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
 
 from goemo_eval.records.schema import Cell
-from goemo_eval.report.document import Table
+from goemo_eval.records.values import escaped
 
 DASH = "—"
-
+NO_CHOICE = ("linear",)
+"""Engines that an encoder has no other beside: they need not be named."""
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$@:])")
+
+
+def plain(text: str) -> str:
+    r"""Return text on one line, without control characters: fit for a terminal, a file, a figure."""
+    return " ".join(escaped(text).split())
 
 
 def escape(text: str) -> str:
     """Return text that shows as itself in markdown: no tag, link, mark-up or table cell survives."""
-    return _SPECIAL.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    return _SPECIAL.sub(r"\\\1", html.escape(plain(text), quote=False))
+
+
+def encoder_name(cell: Cell) -> str:
+    """Return what an encoder is called, with its seed where that is not 0."""
+    return cell.encoder + (f" seed {cell.seed}" if cell.seed else "")
 
 
 def model_name(cell: Cell) -> str:
-    """Return a cell's row name: the encoder, and engine and seed where they are not the usual."""
-    engine = "" if cell.engine == "torch" else f" {cell.engine}"
+    """Return what a cell is called beside its scheme and precision: encoder and engine, and the seed."""
+    engine = "" if cell.engine in NO_CHOICE else f" {cell.engine}"
     return f"{cell.encoder}{engine}" + (f" seed {cell.seed}" if cell.seed else "")
 
 
@@ -38,6 +48,8 @@ def spread(low: float, high: float, digits: int = 3, *, signed: bool = False) ->
     return f"{low:{form}} to {high:{form}}"
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> Table:
-    """Return a table of escaped words; its first `words` columns are words, the others numbers."""
-    return Table(headers, rows, words)
+def listed(names: list[str], most: int = 4) -> str:
+    """Return names in a row; of many, the first and how many more there are."""
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"

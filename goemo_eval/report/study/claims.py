@@ -16,13 +16,12 @@ from statistics import median
 from typing import Literal, NamedTuple
 
 from goemo_eval.frozen import Frozen
-from goemo_eval.records.schema import Record
-from goemo_eval.report.document import Block, Fold
-from goemo_eval.report.error_analysis import kind_of, low_labels
-from goemo_eval.report.rows import Row, record_rows, study_rows
-from goemo_eval.report.seeds import several_seeds
+from goemo_eval.records.view import View
+from goemo_eval.report.document import Block, Column, Fold, table
+from goemo_eval.report.sections.errors import kind_of, low_labels
 from goemo_eval.report.study.published import Study
-from goemo_eval.report.text import DASH, escape, table
+from goemo_eval.report.study.rows import Row, record_rows, study_rows
+from goemo_eval.report.text import DASH, escape
 
 _RAREST = 5
 _SHOWN = 4  # of a ranking
@@ -100,48 +99,52 @@ def judge(claim: Claim, rows: Sequence[Row], *, names: Iterable[str] = ()) -> Fi
     return _bound(claim, values, measure.form)
 
 
-def claims_section(records: Sequence[Record], study: Study) -> list[Block]:
+def claims_blocks(view: View, study: Study) -> list[Block]:
     """Return every statement with its verdict on the study's own tables and on the records' cells."""
     theirs = study_rows(study)
     known = {(row.encoder, row.scheme) for row in theirs}
-    ours = [row for row in record_rows(records) if (row.encoder, row.scheme) in known]
-    rows, verdicts = [], []
-    for claim in load_claims():
-        names = {v.who for v in MEASURES[claim.measure].of(theirs)}
-        findings = (judge(claim, theirs), judge(claim, ours, names=names))
-        row = [_stated(claim)]
-        for finding in findings:
-            row += [_VERDICT[finding.holds], escape(finding.numbers)]
-        rows.append(row)
-        verdicts.append([finding.holds for finding in findings])
-    where = ("In the study's own tables", "In this run")
-    counts = [Counter(column) for column in zip(*verdicts, strict=True)]
-    lines = [
-        f"- {place} {count[True]} of {len(rows)} hold, {count[False]} do not, {count[None]} cannot be judged."
-        for place, count in zip(where, counts, strict=True)
+    ours = [row for row in record_rows(view) if (row.encoder, row.scheme) in known]
+    claims = load_claims()
+    own = [judge(claim, theirs) for claim in claims]
+    here = [
+        judge(claim, ours, names={v.who for v in MEASURES[claim.measure].of(theirs)})
+        for claim in claims
     ]
-    broken = [row for row, (own, _) in zip(rows, verdicts, strict=True) if own is False]
+    stated = [_stated(claim) for claim in claims]
+    lines = []
+    for where, findings in (("In the study's own tables", own), ("In this run", here)):
+        count = Counter(finding.holds for finding in findings)
+        lines.append(
+            f"- {where} {count[True]} of {len(claims)} hold, {count[False]} do not, {count[None]} cannot be judged."
+        )
+    broken = [(text, f) for text, f in zip(stated, own, strict=True) if f.holds is False]
     return [
-        "## Published claims against this run",
         (
-            "What the study's text says, as rules over numbers, applied to its own tables and to these cells "
-            f"(of its encoders and schemes; FP32 in the reference engine, INT8 in every one). Bounds hold to half "
-            f"of the last digit given.{_SEEDS if several_seeds(records) else ''}"
+            "**Published claims against this run**: what the study's text says, as rules over numbers, applied to its "
+            "own tables and to these cells (of its encoders and schemes; FP32 in the reference engine, INT8 in every "
+            f"one). Bounds hold to half of the last digit given.{_SEEDS if view.several_seeds else ''}"
         ),
         "\n".join(lines),
-        "Where the study's tables contradict its text or themselves:",
-        table(
-            ["statement", "numbers in its own tables"],
-            [[row[0], row[2]] for row in broken],
-            words=2,
+        Fold(
+            f"Where the study's tables contradict its text or themselves ({len(broken)})",
+            table(
+                Column("statement", "", [text for text, _ in broken], words=True),
+                Column(
+                    "numbers",
+                    "in its own tables",
+                    [escape(f.numbers) for _, f in broken],
+                    words=True,
+                ),
+            ),
         ),
         Fold(
-            "Every statement",
-            [
-                table(
-                    ["statement", "its own tables", "numbers", "this run", "numbers"], rows, words=5
-                )
-            ],
+            "Every statement in this run",
+            table(
+                Column("statement", "", stated, words=True),
+                Column("its own tables", "", [_VERDICT[f.holds] for f in own], words=True),
+                Column("this run", "", [_VERDICT[f.holds] for f in here], words=True),
+                Column("numbers", "of this run", [escape(f.numbers) for f in here], words=True),
+            ),
         ),
     ]
 
@@ -279,12 +282,6 @@ def _table_gap(rows: Sequence[Row]) -> Iterable[Value]:
             yield Value(row.name, abs(row.test - row.test_again))
 
 
-def _batches(rows: Sequence[Row]) -> Iterable[Value]:
-    for row in rows:
-        if row.seconds and row.latency_ms and row.batches:
-            yield Value(row.name, row.seconds / (row.latency_ms / 1e3 * row.batches))
-
-
 _NOT_SCORED = "no scored cell"
 _NO_PAIR = "no encoder with a number under both schemes"
 _NO_LABELS = "no scores per label are given"
@@ -293,7 +290,9 @@ MEASURES = {
     "validation": Measure(_column("validation", by_scheme=False), ".3f", _NOT_SCORED),
     "test": Measure(_column("test", by_scheme=False), ".3f", _NOT_SCORED),
     "test_by_scheme": Measure(_column("test", by_scheme=True), ".3f", _NOT_SCORED),
-    "latency": Measure(_column("latency_ms", by_scheme=True), ".1f", "no latency is given"),
+    "latency": Measure(
+        _column("latency_ms", by_scheme=True), ".1f", "no latencies that may be compared"
+    ),
     "simplified_gain": Measure(_across("test", lambda raw, simp: simp - raw), "+.3f", _NO_PAIR),
     "latency_raw_over_simplified": Measure(
         _across("latency_ms", lambda raw, simp: raw / simp), ".2f", _NO_PAIR
@@ -301,7 +300,7 @@ MEASURES = {
     "seconds_raw_over_simplified": Measure(
         _across("seconds", lambda raw, simp: raw / simp), ".2f", _NO_PAIR
     ),
-    "int8_speedup": Measure(_int8("speedup"), ".3f", "no INT8 cell was timed against FP32"),
+    "int8_speedup": Measure(_int8("speedup"), ".3f", "no INT8 cell with stable times beside FP32"),
     "int8_drop": Measure(_int8("drop"), "+.3f", "no INT8 cell was scored beside FP32"),
     "int8_size_ratio": Measure(_int8("size_ratio"), ".2f", "no size in bytes is given"),
     "fn_heavy_share": Measure(_share("FN-heavy"), ".0%", _NO_LABELS),
@@ -310,5 +309,9 @@ MEASURES = {
     "rank_swaps": Measure(_swaps, ".0f", "no two encoders scored on both splits"),
     "raw_split_gap": Measure(_split_gap, ".3f", "no scored raw cell"),
     "table_gap": Measure(_table_gap, ".3f", "both tables show one and the same number"),
-    "seconds_over_batches": Measure(_batches, ".2f", "no latency is given"),
+    "seconds_over_batches": Measure(
+        _column("seconds_over_batches", by_scheme=False),
+        ".2f",
+        "no stable latency of a whole split",
+    ),
 }

@@ -1,4 +1,4 @@
-"""The published study's values, as data to stand beside ours."""
+"""The published study's values, as data to stand beside ours, and whether ours are of its data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from functools import cache
 from importlib import resources
 
 from goemo_eval.frozen import Frozen
-from goemo_eval.records.schema import Record
+from goemo_eval.records.schema import Cell, Record
+from goemo_eval.records.view import View
 
 
 class PublishedCell(Frozen):
@@ -28,20 +29,25 @@ class PublishedCell(Frozen):
 
 
 class Study(Frozen):
-    """All of it."""
+    """All of it, and the data that it used."""
 
     source: str
+    data: str
+    """Name of the data set."""
     rows: dict[str, int]
+    sha256: dict[str, str]
+    """Of the splits, as a data set hashes them."""
     cells: tuple[PublishedCell, ...]
 
-    def cell(self, record: Record) -> PublishedCell | None:
-        """Return the published values for a record's encoder and scheme, if there are any."""
-        wanted = (record.cell.encoder, record.cell.scheme)
+    def cell(self, cell: Cell) -> PublishedCell | None:
+        """Return the published values for a cell's encoder and scheme, if there are any."""
+        wanted = (cell.encoder, cell.scheme)
         return next((c for c in self.cells if (c.encoder, c.scheme) == wanted), None)
 
-    def comparable(self, record: Record) -> bool:
-        """Return whether a record was scored on as many rows as the study's."""
-        return {name: split.rows for name, split in record.data.splits.items()} == self.rows
+    def has_data_of(self, record: Record) -> bool:
+        """Return whether a record was trained and scored on the study's own splits."""
+        splits = {name: split.sha256 for name, split in record.data.splits.items()}
+        return record.data.name == self.data and splits == self.sha256
 
 
 @cache
@@ -49,3 +55,9 @@ def load_study() -> Study:
     """Read the published values."""
     file = resources.files("goemo_eval.report.study") / "study.toml"
     return Study.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+
+
+def study_of(view: View) -> Study | None:
+    """Return the study if every record is of its data; None else: its values say nothing of other texts."""
+    study = load_study()
+    return study if all(study.has_data_of(record) for record in view) else None

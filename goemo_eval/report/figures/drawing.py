@@ -2,7 +2,7 @@
 
 An encoder has one colour and one marker in every figure, a scheme one colour. The colours are Okabe
 and Ito's and Tol's, which colour-blind readers can tell apart (https://jfly.uni-koeln.de/color/,
-https://sronpersonalpages.nl/~pault/). Ours is filled, the study's published value hollow.
+https://sronpersonalpages.nl/~pault/).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from itertools import cycle
-from math import ceil, log10
+from math import ceil, floor, log10, sqrt
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from PIL import Image
 
 from goemo_eval.records.schema import Record
@@ -29,14 +29,18 @@ _ENCODERS = {
     "distilbert": ("#0072B2", "s"),
     "minilm": ("#009E73", "D"),
     "mobilebert": ("#CC79A7", "^"),
+    "tfidf": ("#555555", "X"),
 }
 _OTHER_COLOURS = ("#56B4E9", "#999933", "#661100", "#AA4499", "#222222")
-_OTHER_MARKERS = "vPX<>*"
+_OTHER_MARKERS = "vP<>*"
 _SCHEMES = {"raw": "#E69F00", "simplified": "#332288", "ekman": "#44AA99", "sentiment": "#882255"}
-_ENGINES = {"torch": "o", "onnxruntime": "s", "openvino": "^"}
 
 WIDTH = 8.0  # inches
 _DPI = 150  # 1,200 pixels
+LEAST_SCORE_SPAN = 0.1
+"""Of an axis of Macro-F1: a thousandth must not look like much."""
+_LEAST_RATIO = 2.0  # from end to end of a logarithmic axis
+_LEAST_FOR_STEPS = 3.0  # over less, numbers in equal distances read better
 STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -53,9 +57,11 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def encoder_styles(records: Iterable[Record]) -> dict[str, tuple[str, str]]:
+def encoder_styles(
+    records: Iterable[Record], more: Iterable[str] = ()
+) -> dict[str, tuple[str, str]]:
     """Return colour and marker of every encoder; those of one's own take what is left, by name."""
-    names = sorted({record.cell.encoder for record in records})
+    names = sorted({record.cell.encoder for record in records} | set(more))
     others = [name for name in names if name not in _ENCODERS]
     looks = zip(
         others, zip(cycle(_OTHER_COLOURS), cycle(_OTHER_MARKERS), strict=False), strict=False
@@ -68,12 +74,6 @@ def scheme_colours(records: Iterable[Record]) -> dict[str, str]:
     """Return the colour of every scheme."""
     names = sorted({record.cell.scheme for record in records})
     return {name: _SCHEMES.get(name, GREY) for name in names}
-
-
-def engine_markers(records: Iterable[Record]) -> dict[str, str]:
-    """Return the marker of every engine, for figures in which colour alone is the encoder's."""
-    names = list(dict.fromkeys(record.cell.engine for record in records))
-    return {name: _ENGINES.get(name, "P") for name in engines_in_order(names)}
 
 
 def engines_in_order(names: Iterable[str]) -> list[str]:
@@ -103,33 +103,15 @@ def save(figure: Figure) -> tuple[bytes, bytes]:
     return png.getvalue(), svg.getvalue().encode()
 
 
-def error_bar(axes: Any, x: float, ends: tuple[float, float] | None, colour: str) -> None:
-    """Draw an interval as a vertical bar."""
-    if ends:
-        axes.plot([x, x], ends, "-", color=colour, lw=1.2, marker="_", ms=4, zorder=2)
-
-
-def arrow(axes: Any, ends: Sequence[tuple[float, float]], colour: str, style: str = "-") -> None:
-    """Draw an arrow from the first point to the second."""
-    axes.annotate(
-        "",
-        ends[1],
-        ends[0],
-        arrowprops={
-            "arrowstyle": "->",
-            "color": colour,
-            "linestyle": style,
-            "shrinkA": 4,
-            "shrinkB": 4,
-            "lw": 1,
-        },
-    ).set_in_layout(False)
-
-
-def on_axis(axes: Any, x: float, marker: str, colour: str) -> None:
-    """Mark a cell that has a latency but no score: it stands on the axis."""
-    place = axes.get_xaxis_transform()
-    axes.plot(x, 0, marker, color=colour, ms=7, clip_on=False, alpha=0.6, transform=place, zorder=4)
+def interval_bar(
+    axes: Any, place: float, ends: tuple[float, float] | None, colour: str, *, across: bool = False
+) -> None:
+    """Draw an interval as a bar: upright at x, or lying at y."""
+    if not ends:
+        return
+    here = [place, place]
+    x, y = (ends, here) if across else (here, ends)
+    axes.plot(x, y, "-", color=colour, lw=1.2, marker="|" if across else "_", ms=4, zorder=2)
 
 
 def names_axis(axes: Any, names: Sequence[str]) -> None:
@@ -146,27 +128,77 @@ def names_axis(axes: Any, names: Sequence[str]) -> None:
     axes.grid(visible=False, axis="x")
 
 
-def log_axis(axes: Any, label: str, *, panels: int = 1) -> None:
-    """Make x logarithmic, with as many plain numbers as one of some panels side by side has room for."""
+def log_axis(axes: Any, label: str, values: Sequence[float], *, room: int = 8) -> None:
+    """Make x logarithmic over some values, with plain numbers close enough to read a value by.
+
+    Parameters
+    ----------
+    axes : Axes
+    label : str
+    values : sequence of float
+        All that is drawn, above zero; none gives an axis from 1 to 10.
+    room : int, default 8
+        How many numbers fit.
+
+    Notes
+    -----
+    The axis spans at least a factor of two: a hundredth must not look like a difference.
+    """
+    low, high = (min(values), max(values)) if values else (1.0, 10.0)
+    wider = max(1.0, sqrt(_LEAST_RATIO * low / high))
+    low, high = low / wider, high * wider
+    edge = (high / low) ** 0.06
+    low, high = low / edge, high * edge
     axes.set_xscale("log")
-    axes.margins(x=0.1)
-    low, high = axes.get_xlim()
-    decades = log10(high / low)
-    room = 16 / panels
-    subs = next((s for s in ((1.0, 2.0, 5.0), (1.0, 3.0)) if len(s) * decades <= room), (1.0,))
-    axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=16))
+    axes.set_xlim(low, high)
+    axes.set_xticks(_log_ticks(low, high, room))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(label)
 
 
-def score_axis(axes: Any, *, scored: bool) -> None:
-    """Name y, the test Macro-F1; it need not begin at zero, since no bar's length is read from it."""
-    axes.set_ylabel("test Macro-F1")
-    axes.margins(y=0.12)
-    if not scored:
-        axes.set_ylim(0, 0.5)
-        nothing(axes)
+_STEPS = (
+    (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0),
+    (1.0, 2.0, 3.0, 5.0),
+    (1.0, 2.0, 5.0),
+    (1.0, 3.0),
+    (1.0,),
+)
+
+
+def _log_ticks(low: float, high: float, room: int) -> list[float]:
+    """Return numbers for a logarithmic axis: the closest that it has room for."""
+    if high / low < _LEAST_FOR_STEPS:
+        ticks = MaxNLocator(nbins=room, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+        return _apart([float(t) for t in ticks if low <= t <= high], high / low, room)
+    decades = range(floor(log10(low)), ceil(log10(high)) + 1)
+    inside: list[float] = []
+    for steps in _STEPS:
+        ticks = [step * 10.0**decade for decade in decades for step in steps]
+        inside = [t for t in ticks if low <= t <= high]
+        if len(inside) <= room:
+            break
+    return _apart(inside, high / low, room)
+
+
+def _apart(ticks: Sequence[float], ratio: float, room: int) -> list[float]:
+    """Return the ticks whose numbers do not run into the one before."""
+    kept: list[float] = []
+    for tick in ticks:
+        if not kept or tick / kept[-1] > ratio ** (0.7 / room):
+            kept.append(tick)
+    return kept
+
+
+def score_limits(
+    values: Iterable[float], *, least: float = LEAST_SCORE_SPAN
+) -> tuple[float, float]:
+    """Return the ends of an axis of Macro-F1 over all that is drawn, intervals included."""
+    found = list(values)
+    low, high = (min(found), max(found)) if found else (0.0, 0.5)
+    more = max(0.0, least - (high - low)) / 2
+    edge = 0.06 * (high - low + 2 * more)
+    return low - more - edge, high + more + edge
 
 
 def nothing(axes: Any, why: str = "no scored cell") -> None:
@@ -190,8 +222,8 @@ def line(label: str, colour: str = GREY, style: str = "-", marker: str = "") -> 
     return Line2D([], [], ls=style, color=colour, label=label, lw=1.5, marker=marker)
 
 
-def legend(figure: Figure, keys: Sequence[Any], *, below: bool = False) -> None:
-    """Put the legend beside the panels, or below where they need the width."""
+def legend(figure: Figure, keys: Sequence[Any], *, below: bool = True) -> None:
+    """Put the legend below the panels, or beside them where the width is not needed."""
     if below:
         columns = ceil(len(keys) / ceil(len(keys) / 7))
         figure.legend(

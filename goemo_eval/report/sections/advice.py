@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from goemo_eval.judge.recommend import Change, Recommendation
+from goemo_eval.judge.choice import Change, Option
+from goemo_eval.judge.recommend import Recommendation
 
 
 def advice(found: Recommendation) -> list[str]:
@@ -13,8 +14,7 @@ def advice(found: Recommendation) -> list[str]:
         return ["No cell keeps the limits.", *_what_would_do(found)]
     assert found.best is not None
     chosen, best = found.option(found.chosen), found.option(found.best)
-    cost = f", p95 {chosen.p95_ms:.1f} ms per batch" if chosen.p95_ms is not None else ""
-    lines = [f"{chosen.cell}: test Macro-F1 {chosen.macro_f1:.3f}{cost}, {chosen.size_mb:.1f} MB."]
+    lines = [f"{chosen.cell}: test Macro-F1 {chosen.macro_f1:.3f}{cost_text(chosen, found)}."]
     if best.cell == chosen.cell:
         lines.append("No cell that keeps the limits scores higher.")
     else:
@@ -24,30 +24,39 @@ def advice(found: Recommendation) -> list[str]:
         )
     if seeds := seed_advice(found):
         lines.append(seeds)
-    if found.ranked_by == "size_mb":
-        lines.append(
-            "Cheapest means smallest here: latency was not measured, or not under one set of conditions."
-        )
+    if found.times_unused_because:
+        lines.append(f"Cheapest means smallest here: {found.times_unused_because}.")
     return lines + [told(change) for change in found.changes]
+
+
+def cost_text(option: Option, found: Recommendation) -> str:
+    """Return what a cell costs, to follow its score."""
+    text = f", {option.size_mb:.1f} MB"
+    if found.ranked_by == "p95_ms" and option.p95_ms is not None:
+        what = "for one text" if found.scenario == "single" else "per batch"
+        text = f", p95 {option.p95_ms:.1f} ms {what}{text}"
+    if found.ranked_by == "ms_per_text" and option.ms_per_text is not None:
+        text = f", {1e3 / option.ms_per_text:,.0f} texts/s{text}"
+    return text
 
 
 def seed_advice(found: Recommendation) -> str:
     """Return a sentence on what other seeds scored; empty where there are none."""
-    if found.seeds is None:
+    if found.seeds is None or found.chosen is None:
         return ""
     seeds, f1 = found.seeds.seeds, found.seeds.test_macro_f1
-    assert f1.low is not None
-    assert f1.high is not None
     listed = ", ".join(map(str, seeds))
-    average = f"{f1.mean:.3f} on average (95 % interval over seeds {f1.low:.3f} to {f1.high:.3f})"
-    ids = {found.seeds.cell.model_copy(update={"seed": seed}).id for seed in seeds}
-    if found.chosen in ids:
-        return (
-            f"Its seed is one of {len(seeds)}: over seeds {listed} its test Macro-F1 is {average}."
-        )
+    between = (
+        f" (95 % interval over seeds {f1.low:.3f} to {f1.high:.3f})"
+        if f1.low is not None and f1.high is not None
+        else ""
+    )
+    chosen = found.option(found.chosen)
+    if chosen.seeds_of is None:
+        return f"Its test Macro-F1 is the mean over seeds {listed}{between}."
     return (
-        f"It was measured under one of the {len(seeds)} seeds of {found.seeds.cell.id}, whose test Macro-F1 "
-        f"over seeds {listed} is {average}."
+        f"Its test Macro-F1 is estimated: {found.seeds.cell.id} scores {f1.mean:.3f} on average over seeds "
+        f"{listed}{between}, and this cell {chosen.macro_f1 - f1.mean:+.3f} to that at the seed that both have."
     )
 
 

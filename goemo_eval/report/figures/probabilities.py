@@ -1,4 +1,4 @@
-"""Figures beyond the study's: what to choose, whether probabilities are true, where to cut them."""
+"""Whether probabilities come true, and where thresholds cut them."""
 
 from __future__ import annotations
 
@@ -10,85 +10,40 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from goemo_eval.judge.recommend import one_machine, p95_ms
 from goemo_eval.measure.calibration import Bin, Calibration
 from goemo_eval.records.schema import Record
-from goemo_eval.report.drawing import (
-    BLACK,
-    GREY,
-    encoder_styles,
-    engine_markers,
-    error_bar,
-    legend,
-    line,
-    log_axis,
-    point,
-    score_axis,
-)
+from goemo_eval.records.view import View
+from goemo_eval.report.figures.drawing import BLACK, GREY, encoder_styles, legend, line, point
 from goemo_eval.report.intervals import Intervals
-from goemo_eval.report.rows import reference_cells
-from goemo_eval.report.study.published import Study
-from goemo_eval.report.tables import pairs
 
 MOST_PANELS = 6
 LEAST_IN_BIN = 20
 
 
-def pareto(figure: Figure, records: Sequence[Record], _: Study, intervals: Intervals) -> None:
-    """Draw every scored cell's Macro-F1 against p95 latency; a line joins those that none beats.
-
-    Where latencies cannot be ranked, the size stands in their place.
-    """
-    scored = [r for r in records if r.scores]
-    timed = one_machine(scored) and all(p95_ms(r) for r in scored)
-    schemes = sorted({r.cell.scheme for r in scored})
-    panels = figure.subplots(1, len(schemes), sharey=True, squeeze=False)[0]
-    styles, markers = encoder_styles(scored), engine_markers(scored)
-    for axes, scheme in zip(panels, schemes, strict=True):
-        spots = []
-        for record in (r for r in scored if r.cell.scheme == scheme):
-            assert record.scores is not None
-            x, f1 = p95_ms(record) if timed else None, record.scores.test.macro_f1
-            x = x or max(record.size_bytes, 1) / 1e6
-            colour = styles[record.cell.encoder][0]
-            error_bar(axes, x, intervals.ends(record.cell), colour)
-            axes.plot(
-                x,
-                f1,
-                markers[record.cell.engine],
-                mfc=colour if record.cell.precision == "int8" else "white",
-                mec=colour,
-                mew=1.5,
-                ms=7.5,
-                zorder=3,
-            )
-            spots.append((x, f1))
-        _front_line(axes, spots)
-        axes.set_title(scheme)
-        x_label = "p95 ms per batch of 32, real lengths" if timed else "size (MB)"
-        log_axis(axes, x_label, panels=len(schemes))
-        score_axis(axes, scored=True)
-        axes.label_outer()
-    keys: list[Any] = [point(e, "o", colour) for e, (colour, _) in styles.items()]
-    if len(markers) > 1:
-        keys += [point(engine, marker) for engine, marker in markers.items()]
-    keys += [point("FP32", "o", hollow=True), point("INT8", "o"), line("Pareto front", BLACK, ":")]
-    legend(figure, keys, below=True)
+def calibrated(view: View) -> list[Record]:
+    """Return the FP32 cells whose probabilities can be drawn."""
+    return [r.shown for r in view.references if r.shown.calibration]
 
 
-def _front_line(axes: Any, spots: Sequence[tuple[float, float]]) -> None:
-    front: list[tuple[float, float]] = []
-    for x, y in sorted(spots, key=lambda spot: (spot[0], -spot[1])):
-        if not front or y > front[-1][1]:
-            front.append((x, y))
-    if len(front) > 1:
-        axes.step(*zip(*front, strict=True), where="post", color=BLACK, ls=":", lw=1.3, zorder=1)
+def with_curves(view: View) -> list[Record]:
+    """Return the FP32 cells with F1 along the threshold, as many as there are panels."""
+    return [r.shown for r in view.references if r.shown.threshold_curves][:MOST_PANELS]
 
 
-def reliability(figure: Figure, records: Sequence[Record], _: Study, __: Intervals) -> None:
+def thresholds_height(view: View) -> float:
+    """Return inches."""
+    cells = len(with_curves(view))
+    return 1.4 + 2.3 * ceil(cells / _columns(cells))
+
+
+def _columns(cells: int) -> int:
+    return min(cells, 2 if cells < 5 else 3)
+
+
+def draw_reliability(figure: Figure, view: View, _: Intervals) -> None:
     """Draw how often what a model gives a probability comes true, a panel per scheme."""
-    fp32 = [r for r in reference_cells(records) if r.calibration]
-    twins = {f.cell.id: i for f, i in pairs(records) if i.calibration}
+    fp32 = calibrated(view)
+    twins = {p.fp32.cell.id: p.int8 for p in view.shown.pairs if p.int8.calibration}
     schemes = sorted({r.cell.scheme for r in fp32})
     panels = figure.subplots(1, len(schemes), sharey=True, sharex=True, squeeze=False)[0]
     styles = encoder_styles(fp32)
@@ -114,7 +69,7 @@ def reliability(figure: Figure, records: Sequence[Record], _: Study, __: Interva
         *([line("INT8", style="--")] if twins else []),
         line("perfect", style=":"),
     ]
-    legend(figure, keys, below=True)
+    legend(figure, keys)
 
 
 def _filled(calibration: Calibration) -> list[Bin]:
@@ -135,10 +90,10 @@ def _wilson(bins: Sequence[Bin]) -> tuple[Any, Any]:
     return middle - width, middle + width
 
 
-def thresholds(figure: Figure, records: Sequence[Record], _: Study, __: Intervals) -> None:
+def draw_thresholds(figure: Figure, view: View, _: Intervals) -> None:
     """Draw F1 on validation along the threshold: every label thin, their mean thick, the choice as dots."""
-    cells = [r for r in reference_cells(records) if r.threshold_curves][:MOST_PANELS]
-    columns = min(len(cells), 2 if len(cells) < 5 else 3)
+    cells = with_curves(view)
+    columns = _columns(len(cells))
     rows = ceil(len(cells) / columns)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     styles = encoder_styles(cells)
@@ -161,4 +116,4 @@ def thresholds(figure: Figure, records: Sequence[Record], _: Study, __: Interval
         line("mean of all: Macro-F1", BLACK),
         point("chosen per label", ".", BLACK),
     ]
-    legend(figure, keys, below=True)
+    legend(figure, keys)

@@ -1,0 +1,1 @@
+"""The page's sections: one question each, its answer first."""

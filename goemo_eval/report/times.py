@@ -1,0 +1,92 @@
+"""Which times of a set of records may be compared, and why others may not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from goemo_eval.records.comparable import TIMED, comparable_set, times_of
+from goemo_eval.records.schema import Record, Speedup
+from goemo_eval.records.view import View
+from goemo_eval.report.text import escape, listed, plain
+
+UNSTABLE = "†"
+"""Stands at every number that was measured while the machine was not quiet."""
+MARK = f"{UNSTABLE} marks times that are unstable"
+_MOST_REASON = 160  # characters
+
+
+def not_ranked(records: Iterable[Record], scenario: str) -> list[str]:
+    """Return why the records that were timed in a scenario cannot be ranked by it; empty if they can."""
+    timed = [record for record in records if times_of(record, scenario)]
+    return comparable_set(timed, "times", scenario) if timed else ["nothing was timed"]
+
+
+def is_unstable(record: Record, scenario: str) -> bool:
+    """Return whether a record's times of a scenario support no conclusion."""
+    times = times_of(record, scenario)
+    return times is not None and not times.load.stable
+
+
+def stable_speedup(speedup: Speedup | None) -> Speedup | None:
+    """Return a speedup whose passes were timed on a quiet machine, or None."""
+    return speedup if speedup and speedup.load.stable else None
+
+
+def mark(text: str, *, unstable: bool) -> str:
+    """Return a number, marked where it supports no conclusion."""
+    return text + UNSTABLE if unstable else text
+
+
+def notices(view: View) -> list[str]:
+    """Return what a reader must know of the times before any number: markdown, one per line."""
+    shown = view.shown
+    said = [*_unstable(shown), *_not_comparable(shown)]
+    return ["\n".join(f"> {line}\n>" for line in said).removesuffix("\n>")] if said else []
+
+
+def _unstable(shown: View) -> list[str]:
+    """Name the cells with unstable times, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for record in shown:
+        loads = [times.load for s in TIMED if (times := times_of(record, s))]
+        loads += [speedup.load for speedup in record.speedups]
+        if reason := next((load.reason for load in loads if not load.stable), ""):
+            reasons.setdefault(_kind(reason), []).append(reason)
+    if not reasons:
+        return []
+    count = sum(map(len, reasons.values()))
+    why = "; ".join(
+        f"{escape(short(found[0]))}" + (f" (so in {len(found)})" if len(found) > 1 else "")
+        for found in reasons.values()
+    )
+    return [
+        (
+            f"**Times are unstable** in {count} of {len(shown)} cells: {why}. They are marked {UNSTABLE} and "
+            "support no ranking, no sentence and no figure."
+        )
+    ]
+
+
+def _kind(reason: str) -> str:
+    """Return a reason without its numbers, so that reasons of one kind are told once."""
+    return "".join(c for c in reason if not c.isdigit())
+
+
+def _not_comparable(shown: View) -> list[str]:
+    reasons = [
+        reason
+        for scenario in TIMED
+        if any(times_of(record, scenario) for record in shown)
+        for reason in not_ranked(shown, scenario)
+        if "times are unstable" not in reason
+    ]
+    if not reasons:
+        return []
+    told = listed([escape(short(reason)) for reason in dict.fromkeys(reasons)], most=3)
+    return [f"**Times cannot be compared**: {told}. No cell is ranked by its speed."]
+
+
+def short(text: str) -> str:
+    """Return a reason at a length that leaves room for an answer."""
+    text = plain(text)
+    return text if len(text) <= _MOST_REASON else text[: _MOST_REASON - 1] + "…"
