@@ -39,7 +39,7 @@ def dump_records(records: Iterable[Record], provenance: Provenance | None = None
     """Return records as the text of a ``records.json``, sorted by cell id."""
     content: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
     if provenance:
-        content["provenance"] = provenance.model_dump(mode="json")
+        content["provenance"] = escaped_values(provenance.model_dump(mode="json"), lines=True)
     content["records"] = [
         record_to_json(record) for record in sorted(records, key=lambda r: r.cell.id)
     ]

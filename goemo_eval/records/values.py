@@ -57,14 +57,18 @@ def escaped(text: str) -> str:
     return _UNFIT.sub(lambda found: _code(found[0]), " ".join(text.split("\n")).replace("\t", " "))
 
 
-def escaped_values(value: Any) -> Any:
-    """Return a value for JSON with every text in it `escaped`, so that reading it will not refuse it."""
+def escaped_values(value: Any, *, lines: bool = False) -> Any:
+    """Return a value for JSON with every text in it `escaped`, so that reading it will not refuse it.
+
+    With `lines`, text of several lines keeps them.
+    """
     if isinstance(value, str):
-        return escaped(value)
+        parts = value.split("\n") if lines else [value]
+        return "\n".join(map(escaped, parts))
     if isinstance(value, dict):
-        return {escaped(key): escaped_values(inner) for key, inner in value.items()}
+        return {escaped(key): escaped_values(inner, lines=lines) for key, inner in value.items()}
     if isinstance(value, list):
-        return [escaped_values(inner) for inner in value]
+        return [escaped_values(inner, lines=lines) for inner in value]
     return value
 
 

@@ -113,6 +113,8 @@ def test_text_that_reading_would_refuse_is_escaped_on_writing(
     (found,) = read_records(path)
     assert found.environment.git_commit == "a\\x1b[31mb"
     assert found.unscored_reason == "line one line two\\u202e\\ud800"
+    path.write_text(dump_records([record], Provenance(title="\x1b", command="one\ntwo\x07")))
+    assert read_provenance(path) == Provenance(title="\\x1b", command="one\ntwo\\x07")
 
 
 def test_many_seeds(make_record: Make, tmp_path: Path) -> None:
