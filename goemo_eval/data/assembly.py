@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from goemo_eval.data.dataset import Dataset, make_dataset, make_split
+from goemo_eval.data.dataset import Dataset, check_apart, make_dataset, make_split
 from goemo_eval.data.goemotions import (
     AGREEING_RATERS,
     EMOTIONS,
@@ -290,6 +290,8 @@ def _deal(parts: Mapping[str, Part], seed: int, assumed: list[str]) -> dict[str,
     if len(names) == 1:
         return {split: parts[split] for split in SHARES}
     train = parts["train"]
+    if "test" in parts:
+        check_apart(parts["test"].texts, train.texts, "train")
     if len(set(train.texts)) < FEWEST_TEXTS:
         raise DataError(
             f"{len(set(train.texts))} different texts: at least {FEWEST_TEXTS} are dealt to "

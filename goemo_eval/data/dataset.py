@@ -317,11 +317,16 @@ def _check_splits(splits: Mapping[str, Split]) -> None:
         if not any(map(str.strip, split.texts)):
             raise DataError(f"every text of the {name} split is empty: name the column with text=")
     for other in ("validation", "train"):
-        if Counter(splits["test"].texts) == Counter(splits[other].texts):
-            raise DataError(
-                f"the test split has the same texts as the {other} split: what is scored must not "
-                "be what was chosen on; give each its own file, or one file to be split in three"
-            )
+        check_apart(splits["test"].texts, splits[other].texts, other)
+
+
+def check_apart(test: Sequence[str], texts: Sequence[str], other: str) -> None:
+    """Refuse a test split that has the texts of another split, in whatever order."""
+    if len(test) == len(texts) and Counter(test) == Counter(texts):
+        raise DataError(
+            f"the test split has the same texts as the {other} split: what is scored must not "
+            "be what was chosen on; give each its own file, or one file to be split in three"
+        )
 
 
 def _without(train: Split, texts: Collection[str], labels: Sequence[str]) -> Split:

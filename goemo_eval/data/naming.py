@@ -82,15 +82,19 @@ def _token_columns(
 def _id_columns(
     seen: Mapping[Token, tuple[int, str]], names: Sequence[str], names_from: str
 ) -> dict[Token, int]:
-    found: dict[Token, int] = {}
+    known = set(names)
     for token, (_, where) in seen.items():
-        if isinstance(token, str) and not _looks_like_id(token):
-            other = "is a name, and other rows hold what is" if token in names else "is"
+        if isinstance(token, str) and token not in known and not _looks_like_id(token):
             raise DataError(
-                f"{where}: label {shown(token)} {other} none of {names_from}: {shown_list(names)}"
+                f"{where}: label {shown(token)} is none of {names_from}: {shown_list(names)}"
             )
-        found[token] = _id(token, len(names), names_from, where)
-    return found
+    for token, (_, where) in seen.items():
+        if token in known:
+            raise DataError(
+                f"{where}: label {shown(token)} is a name, and other rows hold ids: write one or the "
+                "other"
+            )
+    return {token: _id(token, len(names), names_from, where) for token, (_, where) in seen.items()}
 
 
 def is_id(token: Token) -> bool:

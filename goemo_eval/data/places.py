@@ -75,7 +75,7 @@ def places_of(source: str | Path | Sequence[str | Path] | Mapping[str, object]) 
     """
     if isinstance(source, Mapping):
         return _of_mapping(source)
-    if isinstance(source, (str, Path)) and _is_dir(Path(source)):
+    if isinstance(source, (str, Path)) and str(source) and _is_dir(Path(source)):
         return _of_directory(Path(source))
     return {"train": _paths(source, "data source")}
 
@@ -128,7 +128,7 @@ def _paths(source: object, what: str) -> tuple[Path, ...]:
             raise DataError(f"{what} must be a path or a list of paths: got {shown(path)}")
         if not _exists(Path(path)):
             raise DataError(
-                f"{what} {shown_path(path)!r} is no file or directory, nor sample, goemotions or "
+                f"{what} {shown(str(path), most=200)} is no file or directory, nor sample, goemotions or "
                 "hub:owner/name@commit"
             )
     return tuple(Path(path) for path in listed)

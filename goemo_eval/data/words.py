@@ -10,9 +10,10 @@ from goemo_eval.errors import DataError
 MOST_LABELS = 10_000
 MOST_NAME = 200
 _MOST_SHOWN = 60
+_MOST_PATH = 400
 
 
-def shown(value: object) -> str:
+def shown(value: object, *, most: int = _MOST_SHOWN) -> str:
     r"""Return a value as a message may show it: one line, no control characters, cut when long.
 
     Examples
@@ -25,13 +26,14 @@ def shown(value: object) -> str:
     except (ValueError, RecursionError):  # integers of thousands of digits, nested lists
         return f"a {type(value).__name__} too large to show"
     text = text if text.isprintable() else ascii(text)
-    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def shown_path(path: str | Path) -> str:
     """Return a path as a message may show it: as it is, escaped only where it cannot be printed."""
     text = str(path)
-    return text if text.isprintable() else ascii(text)
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= _MOST_PATH else f"...{text[3 - _MOST_PATH :]}"
 
 
 def shown_list(names: Iterable[str], *, most: int = 12) -> str:

@@ -124,13 +124,17 @@ def _quoted_rows(content: bytes, *, path: str, delimiter: str) -> Iterator[tuple
             fields = next(reader, None)
         except csv.Error as error:
             raise DataError(
-                f"{path}:{began}: no row of CSV ({error}): a quoted text ends with a quote, and a "
+                f"{path}:{began}: no row of CSV ({_shown(error)}): a quoted text ends with a quote, and a "
                 "quote inside it is doubled"
             ) from None
         if fields is None:
             return
         if fields:
             yield began, fields
+
+
+def _shown(error: csv.Error) -> str:
+    return str(error).replace("\t", r"\t")
 
 
 def _plain_rows(content: bytes, *, path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -188,7 +192,7 @@ def _lines(content: bytes, *, path: str) -> Table:
             text, semicolon, label = _without_end(line).rpartition(";")
             if not semicolon:
                 raise DataError(
-                    f"{path}:{number}: no semicolon in {shown(line)}: a row is text;label"
+                    f"{path}:{number}: no semicolon in {shown(_without_end(line))}: a row is text;label"
                 )
             fields = (text, label)
             yield number, [fields[number] for number in numbers]
