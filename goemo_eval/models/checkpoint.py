@@ -216,8 +216,10 @@ def _read_written(path: Path, max_length: int | None) -> Checkpoint:
         directory = read_directory(path)
         _compare(manifest, directory)
     length = manifest.max_length
-    if max_length is not None and manifest.max_length:
-        length = _checked_length(path, max_length, directory)
+    if directory is not None:
+        length = _checked_length(
+            directory, manifest.max_length if max_length is None else max_length
+        )
     return Checkpoint(
         path=path,
         labels=tuple(manifest.labels),
@@ -261,7 +263,7 @@ def _read_plain(path: Path, max_length: int | None) -> Checkpoint:
     if max_length is None:
         max_length, said = _own_length(directory)
         notes += said
-    length = _checked_length(path, max_length, directory)
+    length = _checked_length(directory, max_length)
     return Checkpoint(
         path=path,
         model="transformers",
@@ -293,13 +295,12 @@ def _own_length(directory: Directory) -> tuple[int, tuple[str, ...]]:
     return LENGTH_WITHOUT_LIMIT, (note,)
 
 
-def _checked_length(path: Path, max_length: int, directory: Directory | None) -> int:
+def _checked_length(directory: Directory, max_length: int) -> int:
     if not LEAST_LENGTH <= max_length <= MOST_LENGTH:
         raise CheckpointError(
-            f"{path}: max_length {max_length}: expected {LEAST_LENGTH} to {MOST_LENGTH:,} tokens"
+            f"{directory.path}: max_length {max_length}: expected {LEAST_LENGTH} to {MOST_LENGTH:,} tokens"
         )
-    if directory is not None:
-        check_length(directory, max_length)
+    check_length(directory, max_length)
     return max_length
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from goemo_eval.errors import CheckpointError
-from goemo_eval.models.said import printable
+from goemo_eval.data.words import check_label_names, shown
+from goemo_eval.errors import CheckpointError, DataError
 
 Kind = Literal["multilabel", "multiclass"]
 
@@ -15,8 +15,6 @@ PROBLEM_TYPES: dict[str, Kind] = {
     "multi_label_classification": "multilabel",
     "single_label_classification": "multiclass",
 }
-MOST_LABELS = 10_000
-MOST_LABEL_CHARACTERS = 500
 # Their positions are counted from the padding token's id on, so that a few rows are never used.
 _COUNTED_FROM_PADDING = frozenset(
     {
@@ -61,17 +59,13 @@ def labels_of(config: Mapping[str, Any], *, file: Path) -> tuple[str, ...]:
     names = config.get("id2label")
     if not isinstance(names, dict) or not names:
         raise CheckpointError(
-            f"{file}: id2label is {printable(repr(names), most=40)}: set it to the scheme's labels in column order"
-        )
-    if len(names) > MOST_LABELS:
-        raise CheckpointError(
-            f"{file}: id2label has {len(names):,} labels: at most {MOST_LABELS:,}"
+            f"{file}: id2label is {shown(names)}: set it to the scheme's labels in column order"
         )
     for key in ("num_labels", "_num_labels"):
         if config.get(key) not in (None, len(names)):
             raise CheckpointError(
                 f"{file}: id2label has {len(names)} labels, but {key} says "
-                f"{printable(repr(config[key]), most=40)}: set both to the head that was trained"
+                f"{shown(config[key])}: set both to the head that was trained"
             )
     wanted = [str(i) for i in range(len(names))]
     if missing := [i for i in wanted if i not in names]:
@@ -79,31 +73,16 @@ def labels_of(config: Mapping[str, Any], *, file: Path) -> tuple[str, ...]:
             f"{file}: id2label has {len(names)} labels but none of id {missing[0]}: number them from 0 without a gap"
         )
     labels = tuple(names[i] for i in wanted)
-    if problem := label_problem(labels):
-        raise CheckpointError(f"{file}: id2label: {problem}")
+    try:
+        check_label_names(labels, where=f"{file}: id2label")
+    except DataError as error:
+        raise CheckpointError(str(error)) from None
     if all(label == f"LABEL_{i}" for i, label in enumerate(labels)):
         raise CheckpointError(
             f"{file}: id2label names no labels (LABEL_0 and so on): set it to the scheme's labels in column order"
         )
     _check_label2id(config.get("label2id"), labels, file)
     return labels
-
-
-def label_problem(labels: Sequence[Any]) -> str | None:
-    """Say what is wrong with label names; None if nothing is."""
-    seen = set()
-    for i, label in enumerate(labels):
-        if not isinstance(label, str):
-            return f"label {i} is {type(label).__name__}: expected text"
-        if not label.strip() or not label.isprintable() or len(label) > MOST_LABEL_CHARACTERS:
-            shown = printable(repr(label), most=40)
-            return (
-                f"label {i} is {shown}: expected 1 to {MOST_LABEL_CHARACTERS} printable characters"
-            )
-        if label in seen:
-            return f"label {i} is {printable(repr(label), most=40)} again: each must be named once"
-        seen.add(label)
-    return None
 
 
 def _check_label2id(ids: Any, labels: Sequence[str], file: Path) -> None:
@@ -115,11 +94,11 @@ def _check_label2id(ids: Any, labels: Sequence[str], file: Path) -> None:
         if ids.get(label) != i or type(ids[label]) is not int:
             raise CheckpointError(
                 f"{file}: id2label says that column {i} is {label!r}, but label2id says "
-                f"{printable(repr(ids.get(label)), most=40)} for it: set both to the order that it was trained with"
+                f"{shown(ids.get(label))} for it: set both to the order that it was trained with"
             )
     if other := sorted(set(ids) - set(labels)):
         raise CheckpointError(
-            f"{file}: label2id names {printable(repr(other[0]), most=40)}, which id2label does not: set both to "
+            f"{file}: label2id names {shown(other[0])}, which id2label does not: set both to "
             "the order that it was trained with"
         )
 
@@ -135,9 +114,9 @@ def kind_of(config: Mapping[str, Any], *, file: Path) -> Kind | None:
     problem = config.get("problem_type")
     if problem is None:
         return None
-    if problem not in PROBLEM_TYPES:
+    if not isinstance(problem, str) or problem not in PROBLEM_TYPES:
         raise CheckpointError(
-            f"{file}: problem_type {printable(repr(problem), most=60)}: expected "
+            f"{file}: problem_type {shown(problem)}: expected "
             f"{' or '.join(map(repr, PROBLEM_TYPES))}"
         )
     return PROBLEM_TYPES[problem]

@@ -16,10 +16,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from goemo_eval.data.words import shown
 from goemo_eval.errors import CheckpointError
 from goemo_eval.files import read_json, sha256_of_file
 from goemo_eval.models.headers import FLOATS, Tensor, is_lfs_pointer, read_header
-from goemo_eval.models.said import printable
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -170,7 +170,7 @@ def read_directory(path: Path) -> Directory:
         for key, tensor in read_header(path / name).items():
             if key in tensors:
                 raise CheckpointError(
-                    f"{path / name}: holds {key[:80]!r}, as another shard does: save the model again"
+                    f"{path / name}: holds {shown(key)}, as another shard does: save the model again"
                 )
             tensors[key] = tensor
     _check_floats(path, tensors)
@@ -226,7 +226,7 @@ def read_config(path: Path) -> dict[str, Any]:
     kind = config.get("model_type")
     if not isinstance(kind, str) or not re.fullmatch(r"[\w.-]{1,64}", kind):
         raise CheckpointError(
-            f"{file}: model_type {printable(repr(kind), most=80)}: expected the name of an "
+            f"{file}: model_type {shown(kind)}: expected the name of an "
             "architecture of transformers, such as 'bert'"
         )
     return config
@@ -247,7 +247,7 @@ def _weights(path: Path, names: set[str]) -> tuple[str, ...]:
     for shard in (shards := sorted(set(where.values()))):
         if Path(shard).name != shard or not shard.endswith(".safetensors"):
             raise CheckpointError(
-                f"{path / INDEX}: weight_map names {printable(repr(shard), most=80)}: expected a "
+                f"{path / INDEX}: weight_map names {shown(shard)}: expected a "
                 "safetensors file beside it"
             )
         if shard not in names:
@@ -261,7 +261,7 @@ def _check_floats(path: Path, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if tensor.dtype not in FLOATS and name.endswith(("weight", "bias")):
             raise CheckpointError(
-                f"{path}: tensor {name[:80]!r} is of type {tensor.dtype}: weights must be F32, F16 or "
+                f"{path}: tensor {shown(name)} is of type {tensor.dtype}: weights must be F32, F16 or "
                 "BF16; take the model as it was before quantization"
             )
 

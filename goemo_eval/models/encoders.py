@@ -15,6 +15,7 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, Literal
 
+from goemo_eval.data.words import shown
 from goemo_eval.errors import CheckpointError, unknown_name
 from goemo_eval.models.directory import (
     CONFIG,
@@ -26,7 +27,6 @@ from goemo_eval.models.directory import (
     sha256_of_files,
 )
 from goemo_eval.models.loading import load_encoder
-from goemo_eval.models.said import printable
 from goemo_eval.models.tokenizer import load_tokenizer_files
 
 _NAME = re.compile(r"[a-z0-9_]{1,64}")
@@ -146,7 +146,7 @@ def check_encoder_name(name: str) -> None:
     """
     if not _NAME.fullmatch(name):
         raise CheckpointError(
-            f"encoder name {printable(repr(name), most=80)}: expected 1 to 64 lower-case letters, digits and "
+            f"encoder name {shown(name)}: expected 1 to 64 lower-case letters, digits and "
             "underscores"
         )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from goemo_eval.data.words import shown
 from goemo_eval.errors import CheckpointError
 
 MOST_HEADER_BYTES = 100_000_000
@@ -107,22 +108,21 @@ def _parsed(path: Path, content: bytes, data_bytes: int) -> dict[str, Tensor]:
 
 
 def _tensor(path: Path, name: str, entry: Any) -> tuple[Tensor, tuple[int, int]]:
-    shown = repr(name[:80])
     try:
         dtype, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         whole = all(type(n) is int and n >= 0 for n in (*shape, start, end))
     except (TypeError, KeyError, ValueError):
-        raise _broken(path, f"tensor {shown} is described wrongly") from None
-    if not whole or len(shape) > 16:
-        raise _broken(path, f"tensor {shown} is described wrongly")
+        raise _broken(path, f"tensor {shown(name)} is described wrongly") from None
+    if not whole or len(shape) > 16 or not isinstance(dtype, str):
+        raise _broken(path, f"tensor {shown(name)} is described wrongly")
     if dtype not in _BYTES:
         raise CheckpointError(
-            f"{path}: tensor {shown} is of type {str(dtype)[:20]!r}: weights must be F32, F16 or BF16; "
+            f"{path}: tensor {shown(name)} is of type {shown(dtype)}: weights must be F32, F16 or BF16; "
             "take the model as it was before quantization"
         )
     tensor = Tensor(dtype, shape)
     if tensor.size * _BYTES[dtype] != end - start:
-        raise _broken(path, f"tensor {shown} states a shape that its bytes do not fill")
+        raise _broken(path, f"tensor {shown(name)} states a shape that its bytes do not fill")
     return tensor, (start, end)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from goemo_eval.data.words import shown
 from goemo_eval.errors import CheckpointError
 from goemo_eval.models.directory import CONFIG, Directory
 from goemo_eval.models.quiet import quiet_transformers
@@ -27,7 +28,8 @@ _FORM = (
     "torchscript",
 )
 _HEAD = ("id2label", "label2id", "num_labels", "_num_labels", "problem_type", POOLING)
-_REPEATED = re.compile(r"layer|block|group|expert|repeat|depth")
+_REPEATED = re.compile(r"layer|block|group|repeat|depth")
+_WIDTH = re.compile(r"(size|dim|width)$")
 _MOST_LAYERS = 1024
 _SPARE_PARAMETERS = 20_000_000
 """A fresh head's, and what a small file may lack, before it is looked at tensor by tensor."""
@@ -164,7 +166,7 @@ def _skeleton(directory: Directory, config: Any, kind: Any) -> Any:
     for key, count in _repeats(directory.config):
         if count > most:
             raise CheckpointError(
-                f"{file}: {printable(key, most=60)} asks for {count:.3g} parts, but the weights hold "
+                f"{file}: {shown(key)} asks for {count:.3g} parts, but the weights hold "
                 f"{len(directory.tensors)} tensors: copy the config that belongs to them"
             )
     try:
@@ -189,7 +191,7 @@ def _repeats(config: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for key, value in config.items():
         if isinstance(value, dict):
             yield from _repeats(value)
-        elif _REPEATED.search(key):
+        elif _REPEATED.search(key) and not _WIDTH.search(key):
             each = value if isinstance(value, list) else [value]
             numbers = [min(n, 1e9) for n in each if type(n) is int]
             yield key, max(sum(numbers), len(each))
@@ -211,7 +213,7 @@ def _tensors(directory: Directory) -> dict[str, Any]:
     for name, tensor in found.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(
-                f"{directory.path}: tensor {name[:80]!r} holds NaN or infinity: its training diverged, or the "
+                f"{directory.path}: tensor {shown(name)} holds NaN or infinity: its training diverged, or the "
                 "file is damaged; take another checkpoint"
             )
     return found
@@ -307,5 +309,5 @@ def _but_hold(spare: Sequence[str]) -> str:
 
 def _listed(names: Iterable[str]) -> str:
     ordered = sorted(names)
-    shown = ", ".join(printable(name, most=80) for name in ordered[:3])
-    return f"{shown} and {len(ordered) - 3} more" if len(ordered) > 3 else shown
+    first = ", ".join(printable(name, most=80) for name in ordered[:3])
+    return f"{first} and {len(ordered) - 3} more" if len(ordered) > 3 else first

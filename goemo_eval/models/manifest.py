@@ -7,10 +7,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from goemo_eval.errors import CheckpointError
+from goemo_eval.data.words import MOST_LABELS, check_label_names, shown
+from goemo_eval.errors import CheckpointError, DataError
 from goemo_eval.files import read_json, sha256_of_file
 from goemo_eval.frozen import Frozen
-from goemo_eval.models.config import MOST_LABELS, Kind, label_problem
+from goemo_eval.models.config import Kind
 from goemo_eval.models.directory import WEIGHTS, decides
 from goemo_eval.models.said import printable
 
@@ -52,8 +53,10 @@ class Manifest(Frozen):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        if problem := label_problem(self.labels):
-            raise ValueError(f"labels: {problem}")
+        try:
+            check_label_names(self.labels, where="labels")
+        except DataError as error:
+            raise ValueError(str(error)) from None
         if self.model == "transformers" and self.max_length < LEAST_LENGTH:
             raise ValueError(f"max_length: {self.max_length}: expected {LEAST_LENGTH} or more")
         return self
@@ -73,7 +76,7 @@ def read_manifest(path: Path) -> Manifest:
         raise CheckpointError(f"{file}: expected a JSON object, got {type(entry).__name__}")
     if (version := entry.get("schema_version")) != SCHEMA_VERSION:
         raise CheckpointError(
-            f"{file}: schema_version {printable(repr(version), most=40)}: this goemo_eval reads "
+            f"{file}: schema_version {shown(version)}: this goemo_eval reads "
             f"{SCHEMA_VERSION}: train again"
         )
     try:
@@ -100,9 +103,9 @@ def verify_files(path: Path, files: dict[str, str]) -> None:
         it would be read.
     """
     for name, expected in files.items():
-        if Path(name).name != name or name in (".", "..", ""):
+        if Path(name).name != name or name in (".", "..", "") or not name.isprintable():
             raise CheckpointError(
-                f"{path / MANIFEST}: lists {printable(repr(name), most=80)}, which leaves the directory: train again"
+                f"{path / MANIFEST}: lists {shown(name)}, which is no file beside it: train again"
             )
         if not (path / name).is_file():
             raise CheckpointError(f"{path / name}: missing from the checkpoint: train again")

@@ -11,6 +11,7 @@ from typing import Any
 
 from goemo_eval.errors import CheckpointError
 from goemo_eval.models.loading import POOLING
+from goemo_eval.models.probing import embedding_rows
 from goemo_eval.models.said import said
 
 
@@ -76,9 +77,7 @@ def _check_pooled(model: Any) -> None:
         del module, args
         seen["hidden"] = getattr(output, "last_hidden_state", None)
 
-    ids = torch.arange(1, tokens + 1).remainder(
-        max(2, model.get_input_embeddings().weight.shape[0])
-    )
+    ids = torch.arange(1, tokens + 1) % embedding_rows(model)
     first = encoder.register_forward_hook(look, prepend=True)
     try:
         with torch.inference_mode():

@@ -153,8 +153,8 @@ def load_pretrained(checkpoint: Checkpoint) -> Pretrained:
         raise CheckpointError(f"{path}: is a {checkpoint.model} model, not one of transformers")
     directory = read_directory(path)
     check_length(directory, checkpoint.max_length)
-    tokenizer = load_tokenizer_files(path)
     module = restore_pooling(load_module(directory))
+    tokenizer = load_tokenizer_files(path)
     if checkpoint.weights != "random":  # whose stand-in tokenizer is folded into the table
         check_vocabulary(tokenizer, embedding_rows(module), path=path)
     note = check_forward(
