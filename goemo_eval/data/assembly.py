@@ -106,6 +106,8 @@ def assemble(
             raise DataError(f"{listed[0].path}: the {split} split has no rows")
     first, own = tables["train"][0], columns["train"][0]
     assumed = [line for listed in tables.values() for table in listed for line in table.assumed]
+    if own.rater is not None and asked.rater is None:
+        assumed.append("these are GoEmotions' rater files: a row is one rater's")
     labels, column_numbers = _labels(
         first,
         own,
