@@ -1,30 +1,45 @@
-"""The torch engine: FP32, and INT8 by dynamic quantization of the linear layers.
+"""The torch engine: FP32, and INT8 with scales per output channel and per token.
 
-INT8 keeps the embedding tables as INT8 rows too: they are half of MiniLM's parameters.
+An artifact holds its tensors in one safetensors file; INT8 keeps the linear layers and the
+embedding tables, which are half of MiniLM's parameters, in 8 bits there. The model is built from
+``config.json`` without memory, and given these tensors.
 """
 
 from __future__ import annotations
 
-import copy
-import io
-import warnings
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from goemo_eval.cpu import has_dot_products
-from goemo_eval.engines.base import Batch, Classifier, Layer, Runtime, check_layers
+from goemo_eval.engines.artifact import Artifact, ArtifactInfo, Variant
+from goemo_eval.engines.artifact import describe as describe_artifact
+from goemo_eval.engines.base import Runtime, Shape, TokenBatch
+from goemo_eval.engines.smoothing import smoothed
+from goemo_eval.engines.tokens import Tokens, save_tokens
+from goemo_eval.engines.torch_int8 import Kernels, fill, find_kernels, quantize, state
 from goemo_eval.errors import EngineError
 from goemo_eval.models.checkpoint import Checkpoint
-from goemo_eval.models.pretrained import Pretrained, load_pretrained
+from goemo_eval.models.pooling import restore_pooling
+from goemo_eval.models.pretrained import Layer, Pretrained, load_pretrained
+from goemo_eval.models.quiet import quiet_transformers
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+_SAME = "same"  # key of the file's metadata: name of a tensor -> name of the one that it is
 
 
-class TorchModel:
-    """A checkpoint in torch; see `goemo_eval.engines.base.Model`."""
+class TorchConverter:
+    """Writes any variant of one checkpoint.
+
+    Parameters
+    ----------
+    pretrained : Pretrained
+    """
 
     def __init__(self, pretrained: Pretrained) -> None:
         self.pretrained = pretrained
@@ -34,75 +49,170 @@ class TorchModel:
         """The linear layers."""
         return self.pretrained.layers
 
-    def classifier(self, precision: str, *, kept_fp32: Collection[str] = ()) -> Classifier:
-        """Return a classifier at a precision.
+    @cached_property
+    def _smoothed(self) -> Pretrained:
+        return smoothed(self.pretrained)
+
+    def write(self, variant: Variant, out: Path) -> Artifact:
+        """Write a variant's artifact into an empty directory.
 
         Raises
         ------
         EngineError
-            If torch has no INT8 kernels here, or a layer is unknown.
+            If a layer is unknown, or torch has no INT8 kernels here.
+        CheckpointError
+            If the tokenizer cannot be kept in a file.
         """
         import torch
 
-        check_layers(kept_fp32, self.layers)
-        module, kernels, quantized_engine = self.pretrained.module, "fp32", None
-        size_bytes = (self.pretrained.checkpoint.path / "model.safetensors").stat().st_size
-        if precision == "int8":
-            module, kernels, quantized_engine = quantize_dynamic(module, kept_fp32=kept_fp32)
-            size_bytes = serialized_size(module)
+        pretrained = self.pretrained
+        tensors, facts = self._tensors(variant)
+        info = ArtifactInfo(
+            variant=variant,
+            engine_version=torch.__version__,
+            labels=pretrained.checkpoint.labels,
+            parameters=pretrained.parameters,
+            tokens=save_tokens(pretrained, out),
+            checkpoint_sha256=pretrained.checkpoint.content_sha256,
+            **facts,
+        )
+        pretrained.module.config.to_json_file(out / CONFIG)
+        _save(tensors, out / WEIGHTS)
+        describe_artifact(out, info)
+        return Artifact(out, info)
 
-        def forward(batch: Batch) -> npt.NDArray[np.float32]:
-            with torch.inference_mode():
-                out = module(
-                    input_ids=torch.from_numpy(batch.input_ids),
-                    attention_mask=torch.from_numpy(batch.attention_mask),
-                )
-            logits: npt.NDArray[np.float32] = out.logits.numpy()
-            return logits
+    def _tensors(self, variant: Variant) -> tuple[Mapping[str, Any], dict[str, Any]]:
+        if variant.precision == "fp32":
+            return state(self.pretrained.module), {"kernels": _FP32}
+        kernels, bits = _kernels_here()
+        check_layers(variant.kept_fp32, self.layers)
+        module = (self._smoothed if variant.smoothed else self.pretrained).module
+        tensors, count = quantize(module, kept_fp32=variant.kept_fp32, weight_bits=bits)
+        return tensors, {
+            "kernels": kernels.describe(weight_bits=bits),
+            "quantized_engine": kernels.backend,
+            "dot_products": bits == 8,
+            "int8_share": count / max(1, sum(layer.weights for layer in self.layers)),
+        }
 
-        runtime = Runtime(
+
+class TorchPredictor:
+    """An artifact in memory; see `goemo_eval.engines.base.Predictor`.
+
+    Parameters
+    ----------
+    info : ArtifactInfo
+    module : transformers.PreTrainedModel
+    tokens : Tokens
+    kernels : Kernels or None
+        None in FP32.
+    """
+
+    def __init__(
+        self, info: ArtifactInfo, module: Any, tokens: Tokens, kernels: Kernels | None
+    ) -> None:
+        import torch
+
+        self.info = info
+        self.runtime = Runtime(
             engine="torch",
             version=torch.__version__,
-            kernels=kernels,
-            quantized_engine=quantized_engine,
+            kernels=kernels.describe(weight_bits=_weight_bits(info)) if kernels else _FP32,
+            quantized_engine=kernels.backend if kernels else None,
             isa=torch.backends.cpu.get_cpu_capability(),
         )
-        return self.pretrained.classifier(
-            forward,
-            precision=precision,
-            runtime=runtime,
-            size_bytes=size_bytes,
-            kept_fp32=tuple(kept_fp32),
-        )
+        self.module = module
+        self._tokens = tokens
+
+    def prepare(self, texts: Sequence[str], *, shape: Shape = "scored") -> list[TokenBatch]:
+        """Return padded batches of the texts."""
+        return self._tokens.batches(texts, shape=shape)
+
+    def run(self, batches: Sequence[TokenBatch]) -> list[npt.NDArray[np.float32]]:
+        """Return each batch's logits, shape (B, K)."""
+        return [logits_of(self.module, batch) for batch in batches]
 
 
-def load(
+def logits_of(module: Any, batch: TokenBatch) -> npt.NDArray[np.float32]:
+    """Return a module's logits of a batch, shape (B, K)."""
+    import torch
+
+    with torch.inference_mode():
+        out = module(**{name: torch.from_numpy(array) for name, array in batch.inputs.items()})
+    found: npt.NDArray[np.float32] = out.logits.numpy()
+    return found
+
+
+def convert(
     checkpoint: Checkpoint,
+    variant: Variant,
+    out: Path,
     *,
-    threads: int | None = None,
-    calibration: Sequence[str] | None = None,
-) -> TorchModel:
-    """Load a checkpoint into torch.
+    calibration: Sequence[str] = (),
+    threads: int,
+) -> Artifact:
+    """Write a complete artifact into an empty directory; see `converter`."""
+    return converter(checkpoint, calibration=calibration, threads=threads).write(variant, out)
+
+
+def converter(
+    checkpoint: Checkpoint, *, calibration: Sequence[str] = (), threads: int
+) -> TorchConverter:
+    """Load a checkpoint, to write any of its variants.
 
     Parameters
     ----------
     checkpoint : Checkpoint
-    threads : int, optional
+    calibration : sequence of str, default ()
+        Not needed: activations are scaled as they come.
+    threads : int
         For the whole process, since torch has one pool.
-    calibration : sequence of str, optional
-        Not needed: ranges are taken from each batch.
 
     Raises
     ------
     CheckpointError
-        If the weights do not fit the labels.
+        If weights, tokenizer and labels do not belong together.
     """
     import torch
 
     del calibration
-    if threads is not None:
-        torch.set_num_threads(threads)
-    return TorchModel(load_pretrained(checkpoint))
+    torch.set_num_threads(threads)
+    return TorchConverter(load_pretrained(checkpoint))
+
+
+def load(artifact: Artifact, *, threads: int) -> TorchPredictor:
+    """Load an artifact.
+
+    INT8 that was made with dot-product instructions has weights of 8 bits. On a CPU without them
+    its activations take 7 bits, since sums would saturate: the logits are then a little others
+    than those that were scored, and `TorchPredictor.runtime` says so. INT8 that was made without
+    has weights of 7 bits, and computes the same everywhere.
+
+    Parameters
+    ----------
+    artifact : Artifact
+    threads : int
+        For the whole process, since torch has one pool.
+
+    Raises
+    ------
+    EngineError
+        If the files do not make a model, or torch has no INT8 kernels here.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    info, path = artifact.info, artifact.path
+    if info.tokens is None:
+        raise EngineError(f"{path}: says nothing of its tokens: export the cell again")
+    kernels = None
+    if info.variant.precision == "int8":
+        kernels = find_kernels(weight_bits=_weight_bits(info), dot_products=has_dot_products())
+    try:
+        module = fill(_skeleton(path), _read(path / WEIGHTS), kernels)
+    except EngineError as error:
+        raise EngineError(f"{path / WEIGHTS}: {error}: export the cell again") from None
+    return TorchPredictor(info, module.eval(), Tokens(path, info.tokens), kernels)
 
 
 def describe() -> str:
@@ -117,107 +227,69 @@ def describe() -> str:
     )
 
 
-def quantize_dynamic(module: Any, *, kept_fp32: Collection[str] = ()) -> tuple[Any, str, str]:
-    """Quantize linear layers and embedding tables.
-
-    Linear layers hold INT8 weights with one scale per output channel, and quantize their input
-    per batch. Embedding tables have one scale per row.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Is left as it is; what is not quantized is shared with the copy.
-    kept_fp32 : collection of str, default ()
-        Linear layers to leave.
-
-    Returns
-    -------
-    torch.nn.Module
-    kernels, quantized_engine : str
+def check_layers(names: Sequence[str], layers: Sequence[Layer]) -> None:
+    """Refuse a layer that a checkpoint does not have.
 
     Raises
     ------
     EngineError
-        If torch has no quantized kernels here.
     """
+    known = {layer.name for layer in layers}
+    for name in names:
+        if name not in known:
+            raise EngineError(
+                f"kept_fp32: {name!r} is no linear layer of this checkpoint, which has "
+                f"{len(known)}, such as {min(known, default='none')!r}"
+            )
+
+
+_FP32 = "fp32"
+
+
+def _kernels_here() -> tuple[Kernels, int]:
+    """Return this CPU's INT8 kernels, and how many bits weights may have for it."""
+    bits = 8 if has_dot_products() else 7
+    return find_kernels(weight_bits=bits, dot_products=bits == 8), bits
+
+
+def _weight_bits(info: ArtifactInfo) -> int:
+    return 8 if info.dot_products else 7
+
+
+def _skeleton(path: Path) -> Any:
+    """Build an artifact's model without memory for its tensors."""
     import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    tensors = chain(module.parameters(), module.buffers())
-    copied = copy.deepcopy(module, memo={id(tensor): tensor for tensor in tensors})
-    names = {
-        name
-        for name, layer in copied.named_modules()
-        if isinstance(layer, torch.nn.Linear) and name not in set(kept_fp32)
-    }
-    for name, layer in list(copied.named_modules()):
-        if isinstance(layer, torch.nn.Embedding):
-            copied.set_submodule(name, _int8_embedding(layer))
-    # torch announces that torchao will replace this call; where it is gone, torchao does.
-    if hasattr(torch.ao.quantization, "quantize_dynamic"):
-        kernels, engine = _quantize_by_torch(copied, names)
-    else:
-        kernels, engine = _quantize_by_torchao(copied, names)
-    return copied, f"{kernels}, int8 embedding rows", engine
+    with quiet_transformers():
+        config = AutoConfig.from_pretrained(path, local_files_only=True)
+        with torch.device("meta"):
+            module = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    return restore_pooling(module)
 
 
-def _quantize_by_torch(module: Any, names: set[str]) -> tuple[str, str]:
-    import torch
+def _save(tensors: Mapping[str, Any], file: Path) -> None:
+    """Write tensors, each once, however many names it has."""
+    from safetensors.numpy import save_file
 
-    engine = torch.backends.quantized.engine
-    if engine in ("none", "NoQEngine"):
-        raise EngineError("torch has no INT8 kernels on this CPU: choose --precisions fp32")
-    qconfig = torch.ao.quantization.per_channel_dynamic_qconfig
-    with warnings.catch_warnings():
-        # The call works in every version we allow, whatever it says of its future.
-        warnings.filterwarnings("ignore", message=".*torch.ao.quantization is deprecated")
-        warnings.filterwarnings("ignore", message=".*quantized tensor creation functions")
-        quantize: Any = torch.ao.quantization.quantize_dynamic  # it has no types
-        quantize(module, dict.fromkeys(names, qconfig), dtype=torch.qint8, inplace=True)
-    activations = "7-bit activations"
-    if has_dot_products():
-        # Inputs have 7 bits by default, lest sums of 16 bits saturate. With dot-product
-        # instructions they cannot; version 3 of the layer is the one that uses all 8 bits.
-        activations = "8-bit activations"
-        for layer in module.modules():
-            if isinstance(layer, torch.ao.nn.quantized.dynamic.Linear):
-                layer.version = 3
-    return f"int8 dynamic linear per channel ({engine}, {activations})", engine
+    first: dict[tuple[Any, ...], str] = {}
+    kept, same = {}, {}
+    for name, tensor in tensors.items():
+        place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+        if tensor.numel() and (other := first.setdefault(place, name)) != name:
+            same[name] = other
+        else:
+            kept[name] = tensor.numpy()
+    save_file(kept, file, metadata={"format": "pt", _SAME: json.dumps(same)})
 
 
-def _quantize_by_torchao(module: Any, names: set[str]) -> tuple[str, str]:
+def _read(file: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
     try:
-        from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
-    except ImportError:
-        raise EngineError(
-            "this torch has no quantize_dynamic any more: pip install 'goemo-eval[torchao]'"
-        ) from None
-    quantize_(
-        module, Int8DynamicActivationInt8WeightConfig(), filter_fn=lambda _, name: name in names
-    )
-    return "int8 dynamic linear per channel (torchao)", "torchao"
-
-
-def _int8_embedding(embedding: Any) -> Any:
-    """Return an embedding whose table is INT8 with one scale per row."""
-    import torch
-
-    class Int8Embedding(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self, weight: Any) -> None:
-            super().__init__()
-            scale = weight.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
-            self.register_buffer("weight", (weight / scale).round().to(torch.int8))
-            self.register_buffer("scale", scale)
-
-        def forward(self, ids: Any) -> Any:
-            return self.weight[ids] * self.scale[ids]
-
-    return Int8Embedding(embedding.weight.detach())
-
-
-def serialized_size(module: Any) -> int:
-    """Return the bytes that the model's weights take on disk."""
-    import torch
-
-    buffer = io.BytesIO()
-    torch.save(module.state_dict(), buffer)
-    return buffer.getbuffer().nbytes
+        with safe_open(file, framework="pt") as opened:
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            same = json.loads((opened.metadata() or {}).get(_SAME, "{}"))
+    except (SafetensorError, OSError) as error:
+        raise EngineError(f"cannot be read ({error})") from None
+    return tensors | {name: tensors[other] for name, other in same.items()}
