@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from goemo_eval.deploy.bundle import Bundle as Bundle
     from goemo_eval.deploy.bundle import Prediction as Prediction
     from goemo_eval.deploy.bundle import load_bundle as load_bundle
-    from goemo_eval.engines.base import Classifier as Classifier
+    from goemo_eval.engines.registry import Classifier as Classifier
     from goemo_eval.engines.registry import load_classifier as load_classifier
     from goemo_eval.errors import GoemoError as GoemoError
     from goemo_eval.judge.gate import gate as gate
@@ -38,7 +38,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Bundle": "deploy.bundle",
-    "Classifier": "engines.base",
+    "Classifier": "engines.registry",
     "Dataset": "data.dataset",
     "GoemoError": "errors",
     "Interval": "measure.statistics",

@@ -1,16 +1,31 @@
-"""The engines by name, and the calls that load a checkpoint into any of them."""
+"""The engines by name, and the calls that convert a checkpoint for one and load what came of it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-from goemo_eval.engines.base import PRECISIONS, Classifier, Model
+import numpy as np
+import numpy.typing as npt
+
+from goemo_eval.cpu import available_threads
+from goemo_eval.engines.artifact import PRECISIONS, Artifact, Variant, read_artifact
+from goemo_eval.engines.base import Predictor, logits
 from goemo_eval.errors import EngineError, unknown_name
-from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint
+
+if TYPE_CHECKING:
+    from goemo_eval.models.checkpoint import Checkpoint
+    from goemo_eval.models.pretrained import Layer
+
+ENTRY_POINTS = "goemo_eval.engines"
+"""Group of entry points that add engines: each loads an `Engine`."""
 
 
 @dataclass(frozen=True)
@@ -20,102 +35,236 @@ class Engine:
     Attributes
     ----------
     module : str
-        Imported on use. Has ``load(checkpoint, *, threads, calibration) -> Model`` and
-        ``describe() -> str``.
-    packages : tuple of str
+        Imported on use: ``converter(checkpoint, *, calibration, threads) -> Converter``,
+        ``load(artifact, *, threads) -> Predictor`` and ``describe() -> str``.
+    run_by : tuple of str
+        Distributions that decide the bits of a forward pass.
+    converted_by : tuple of str
+        Distributions that decide what a checkpoint becomes.
+    needed_to_load, needed_to_convert : tuple of str
         Modules that must be installed.
     extra : str
         The extra of this distribution that installs them; empty if they always are.
+    calibrates : bool
+        Whether INT8 ranges are fitted on training texts.
+    smooths : bool
+        Whether its INT8 spreads outliers by itself.
     """
 
     module: str
-    packages: tuple[str, ...] = ()
+    run_by: tuple[str, ...]
+    converted_by: tuple[str, ...]
+    needed_to_load: tuple[str, ...] = ()
+    needed_to_convert: tuple[str, ...] = ()
     extra: str = ""
+    calibrates: bool = False
+    smooths: bool = False
 
 
-ENGINES = {
-    "torch": Engine("goemo_eval.engines.torch"),
-    "onnxruntime": Engine(
-        "goemo_eval.engines.onnxruntime", ("onnx", "onnxruntime", "onnxscript"), "onnxruntime"
+class Converter(Protocol):
+    """Writes any variant of one checkpoint, which it has loaded."""
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The linear layers, which INT8 may quantize or leave; empty where there is no choice."""
+        ...
+
+    def write(self, variant: Variant, out: Path) -> Artifact:
+        """Write a variant's artifact into an empty directory."""
+        ...
+
+
+_OWN: Mapping[str, Engine] = {
+    "torch": Engine(
+        "goemo_eval.engines.torch",
+        run_by=("torch", "torchao", "transformers", "tokenizers"),
+        converted_by=("torch", "torchao", "transformers", "tokenizers"),
     ),
-    "openvino": Engine("goemo_eval.engines.openvino", ("openvino", "nncf"), "openvino"),
+    "onnxruntime": Engine(
+        "goemo_eval.engines.onnxruntime",
+        run_by=("onnxruntime", "tokenizers"),
+        converted_by=("onnxruntime", "onnx", "onnxscript", "torch", "transformers", "tokenizers"),
+        needed_to_load=("onnxruntime", "tokenizers"),
+        needed_to_convert=("onnx", "onnxruntime", "onnxscript"),
+        extra="onnxruntime",
+    ),
+    "openvino": Engine(
+        "goemo_eval.engines.openvino",
+        run_by=("openvino", "tokenizers"),
+        converted_by=("openvino", "nncf", "torch", "transformers", "tokenizers"),
+        needed_to_load=("openvino", "tokenizers"),
+        needed_to_convert=("openvino", "nncf"),
+        extra="openvino",
+        calibrates=True,
+        smooths=True,
+    ),
+    "linear": Engine(
+        "goemo_eval.engines.linear", run_by=("numpy",), converted_by=("numpy", "scikit-learn")
+    ),
 }
 
 
+class _Engines(Mapping[str, Engine]):
+    """Our engines, and those that other distributions bring."""
+
+    def __getitem__(self, name: str) -> Engine:
+        if name in _OWN:
+            return _OWN[name]
+        found: Engine = _brought()[name].load()
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*_OWN, *_brought()]))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+@cache
+def _brought() -> Mapping[str, Any]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+
+
+ENGINES: Mapping[str, Engine] = _Engines()
+
+
 def missing_engine(name: str) -> str | None:
-    """Say what an engine lacks here, with the command that installs it; None if nothing."""
+    """Say what an engine lacks here to convert and run, with the command that installs it; or None."""
     engine = ENGINES[name]
-    missing = [package for package in engine.packages if find_spec(package) is None]
+    return _missing(
+        name, engine, dict.fromkeys([*engine.needed_to_convert, *engine.needed_to_load])
+    )
+
+
+def _missing(name: str, engine: Engine, modules: Collection[str]) -> str | None:
+    missing = [module for module in modules if find_spec(module) is None]
     if not missing:
         return None
     return f"engine {name} needs {' and '.join(missing)}: pip install 'goemo-eval[{engine.extra}]'"
 
 
-def load_model(
-    checkpoint: str | Path | Checkpoint,
-    engine: str = "torch",
-    *,
-    threads: int | None = None,
-    calibration: Sequence[str] | None = None,
-) -> Model:
-    """Load a fine-tuned checkpoint into an engine, for classifiers at any precision.
+def _engine(name: str) -> Engine:
+    if name not in ENGINES:
+        raise EngineError(unknown_name("engine", name, ENGINES))
+    return ENGINES[name]
+
+
+def converter(
+    checkpoint: Checkpoint, engine: str, *, calibration: Sequence[str] = (), threads: int
+) -> Converter:
+    """Load a checkpoint for conversion into any number of variants.
 
     Parameters
     ----------
-    checkpoint : str, Path or Checkpoint
-        Directory, or what `goemo_eval.models.checkpoint.read_checkpoint` made of it.
-    engine : str, default "torch"
-    threads : int, optional
-        CPU threads of the forward pass; torch has one such number for the whole process.
-    calibration : sequence of str, optional
-        Training texts on which INT8 ranges are fitted; openvino needs them for INT8.
-
-    Returns
-    -------
-    Model
+    checkpoint : Checkpoint
+    engine : str
+    calibration : sequence of str, default ()
+        Training texts on which INT8 ranges are fitted, where the engine fits them.
+    threads : int
+        CPU threads.
 
     Raises
     ------
-    CheckpointError
-        If the checkpoint is missing or altered.
     EngineError
-        If the engine is unknown or not installed.
+        If the engine is unknown, not installed, or cannot take the checkpoint.
+    CheckpointError
+        If the checkpoint is altered.
     """
-    if engine not in ENGINES:
-        raise EngineError(unknown_name("engine", engine, ENGINES))
+    found = _engine(engine)
     if (reason := missing_engine(engine)) is not None:
         raise EngineError(reason)
-    if not isinstance(checkpoint, Checkpoint):
-        checkpoint = read_checkpoint(Path(checkpoint))
-    model: Model = import_module(ENGINES[engine].module).load(
-        checkpoint, threads=threads, calibration=calibration
+    made: Converter = import_module(found.module).converter(
+        checkpoint, calibration=calibration, threads=threads
     )
-    return model
+    return made
+
+
+def convert(
+    checkpoint: Checkpoint,
+    variant: Variant,
+    out: Path,
+    *,
+    calibration: Sequence[str] = (),
+    threads: int,
+) -> Artifact:
+    """Convert a checkpoint into one variant's artifact; see `converter`."""
+    loaded = converter(checkpoint, variant.engine, calibration=calibration, threads=threads)
+    return loaded.write(variant, out)
+
+
+def load(artifact: Artifact | Path, *, threads: int) -> Predictor:
+    """Load an artifact into its engine.
+
+    Parameters
+    ----------
+    artifact : Artifact or Path
+        A path is read and verified first.
+    threads : int
+        CPU threads of the forward pass; torch has one such number for the whole process.
+
+    Raises
+    ------
+    EngineError
+        If it is damaged, or its engine is unknown or not installed.
+    """
+    if isinstance(artifact, Path):
+        artifact = read_artifact(artifact)
+    name = artifact.info.variant.engine
+    engine = _engine(name)
+    if (reason := _missing(name, engine, engine.needed_to_load)) is not None:
+        raise EngineError(reason)
+    loaded: Predictor = import_module(engine.module).load(artifact, threads=threads)
+    return loaded
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A fine-tuned checkpoint in an engine, at a precision.
+
+    Attributes
+    ----------
+    labels : tuple of str, length K
+    predictor : Predictor
+    """
+
+    labels: tuple[str, ...]
+    predictor: Predictor
+
+    def logits(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Score texts: float32 of shape (N, K); see `goemo_eval.engines.base.logits`."""
+        return logits(self.predictor, texts)
 
 
 def load_classifier(
-    checkpoint: str | Path | Checkpoint,
+    checkpoint: str | Path,
     engine: str = "torch",
     precision: str = "fp32",
     *,
     threads: int | None = None,
-    calibration: Sequence[str] | None = None,
+    calibration: Sequence[str] = (),
+    smoothed: bool = False,
     kept_fp32: Collection[str] = (),
 ) -> Classifier:
-    """Load a fine-tuned checkpoint.
+    """Convert a fine-tuned checkpoint and load it, for a look from Python.
 
     Parameters
     ----------
-    checkpoint, engine, threads, calibration
-        See `load_model`.
+    checkpoint : str or Path
+        Directory.
+    engine : str, default "torch"
     precision : {"fp32", "int8"}, default "fp32"
+    threads : int, optional
+        CPU threads; all available by default.
+    calibration : sequence of str, default ()
+        Training texts on which INT8 ranges are fitted; openvino needs them for INT8.
+    smoothed : bool, default False
+        Spread outliers by exact rescaling before INT8.
     kept_fp32 : collection of str, default ()
         Names of linear layers that stay in FP32 under INT8.
 
     Returns
     -------
     Classifier
-        ``Classifier.logits(texts)`` gives float32 logits of shape (N, K).
 
     Raises
     ------
@@ -124,10 +273,29 @@ def load_classifier(
     EngineError
         If engine, precision or a layer is unknown, or cannot run here.
     """
+    from goemo_eval.models.checkpoint import read_checkpoint
+
     if precision not in PRECISIONS:
         raise EngineError(unknown_name("precision", precision, PRECISIONS))
-    model = load_model(checkpoint, engine, threads=threads, calibration=calibration)
-    return model.classifier(precision, kept_fp32=kept_fp32)
+    variant = Variant.model_validate(
+        {
+            "engine": engine,
+            "precision": precision,
+            "smoothed": smoothed,
+            "kept_fp32": tuple(kept_fp32),
+        }
+    )
+    threads = threads or available_threads()
+    with tempfile.TemporaryDirectory(prefix="goemo-eval-") as directory:
+        artifact = convert(
+            read_checkpoint(Path(checkpoint)),
+            variant,
+            Path(directory),
+            calibration=calibration,
+            threads=threads,
+        )
+        predictor = load(artifact, threads=threads)
+    return Classifier(artifact.info.labels, predictor)
 
 
 def describe_engine(name: str) -> str:
