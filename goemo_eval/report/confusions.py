@@ -1,4 +1,4 @@
-"""Which labels are taken for which, and which go together, counted in a record's decisions."""
+"""Which labels are taken for which, counted in a record's decisions."""
 
 from __future__ import annotations
 
@@ -19,15 +19,6 @@ class Confusion(NamedTuple):
     texts: int
     of: int
     """All texts in which the first was missed."""
-
-
-class Couple(NamedTuple):
-    """Two labels that texts have together."""
-
-    labels: tuple[str, str]
-    texts: int
-    found: int
-    """Texts in which both were given."""
 
 
 def confusions(
@@ -55,18 +46,6 @@ def confusions(
     misses = missed.sum(axis=0)
     return [
         Confusion(labels[a], labels[b], int(counts[a, b]), int(misses[a]))
-        for a, b in _largest(counts, most)
-    ]
-
-
-def couples(
-    truth: BoolArray, guess: BoolArray, labels: Sequence[str], *, most: int
-) -> list[Couple]:
-    """Return the pairs of labels that texts have together most often, and how often both were found."""
-    both = truth & guess
-    counts, found = np.triu(_together(truth, truth), 1), _together(both, both)
-    return [
-        Couple((labels[a], labels[b]), int(counts[a, b]), int(found[a, b]))
         for a, b in _largest(counts, most)
     ]
 

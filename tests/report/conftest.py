@@ -164,6 +164,28 @@ def _speedups(cell: Cell) -> tuple[Speedup, ...]:
 
 
 @pytest.fixture(scope="session")
+def erring(make_record: MakeRecord) -> Callable[..., Record]:
+    """Build a record of 3 classes whose errors are drawn anew: two of them err on different texts."""
+
+    def make(encoder: str, *, wrong: float, draw: int, rows: int = 500, **fields: Any) -> Record:
+        truth = np.random.default_rng(0).integers(0, 3, rows)
+        missed = np.random.default_rng(draw).random(rows) < wrong
+        guess = np.where(missed, (truth + 1) % 3, truth)
+        labels = ("joy", "anger", "neutral")
+        scores = score_predictions(truth, guess, labels=labels)
+        engine = "linear" if encoder == "tfidf" else "torch"
+        words = {"encoder": encoder, "scheme": "simplified", "engine": engine}
+        return make_record(
+            cell=Cell(precision="fp32", **words),
+            scores=SplitScores(validation=scores, test=scores),
+            decisions=pack_decisions(truth, guess, 3),
+            **fields,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def busy() -> Load:
     """A machine on which others work."""
     return BUSY

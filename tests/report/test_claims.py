@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
+from goemo_eval.measure.machine_load import Load
 from goemo_eval.records.schema import Cell, Record
-from goemo_eval.report.document import to_markdown
-from goemo_eval.report.rows import Int8, Row, study_rows
-from goemo_eval.report.study.claims import MEASURES, Claim, claims_section, judge, load_claims
+from goemo_eval.records.view import View
+from goemo_eval.report.markdown import to_markdown
+from goemo_eval.report.study.claims import MEASURES, Claim, claims_blocks, judge, load_claims
 from goemo_eval.report.study.published import load_study
+from goemo_eval.report.study.rows import Int8, Row, record_rows, study_rows
 
 
 def on_the_study(claim_id: str) -> tuple[bool | None, str]:
@@ -102,19 +104,64 @@ def test_measures_of_int8() -> None:
     ]
 
 
+def stated(records: list[Record]) -> dict[str, list[str]]:
+    """Verdict in its own tables, verdict in this run, and its numbers, by statement."""
+    text = to_markdown(claims_blocks(View(records), load_study())).replace("\\", "")
+    lines = text.split("Every statement in this run", 1)[1].splitlines()
+    cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines]
+    return {row[0]: row[1:] for row in cells if len(row) == 4}
+
+
 def test_a_ranking_needs_everyone(make_record: Callable[..., Record]) -> None:
-    blocks = claims_section([make_record(), make_record("int8")], load_study())
-    table = to_markdown(blocks).replace("\\", "")
-    (fastest,) = (line for line in table.splitlines() if "MiniLM is fastest”" in line)
-    assert "cannot be judged | no number of albert, distilbert, mobilebert" in " ".join(
-        fastest.split()
-    )
-    (speed,) = (line for line in table.splitlines() if "2.000 (minilm simplified)" in line)
-    assert speed.count("does not hold") == 1  # in its own tables; our 2.00 is within the claim
+    said = stated([make_record(), make_record("int8")])
+    fastest = next(v for k, v in said.items() if k.startswith("“MiniLM is fastest”"))
+    assert fastest == [
+        "holds",
+        "— cannot be judged",
+        "no number of albert, distilbert, mobilebert",
+    ]
+    speed = next(v for k, v in said.items() if "of the latency" in k)
+    assert speed == ["**does not hold**", "holds", "2.000 (minilm torch simplified)"]
 
 
 def test_cells_that_the_study_does_not_know_are_left_out(
     make_record: Callable[..., Record],
 ) -> None:
     cell = Cell(encoder="mine", scheme="simplified", engine="torch", precision="fp32")
-    assert "mine" not in to_markdown(claims_section([make_record(cell=cell)], load_study()))
+    blocks = claims_blocks(View([make_record(cell=cell)]), load_study())
+    assert "mine" not in to_markdown(blocks)
+
+
+def test_unstable_times_judge_no_claim(full: list[Record], busy: Load) -> None:
+    quiet = record_rows(View(full))
+    assert all(row.latency_ms and row.seconds for row in quiet)
+    loaded = [
+        r.model_copy(
+            update={
+                "latency": {s: t.model_copy(update={"load": busy}) for s, t in r.latency.items()},
+                "speedups": tuple(s.model_copy(update={"load": busy}) for s in r.speedups),
+            }
+        )
+        for r in full
+    ]
+    for row in record_rows(View(loaded)):
+        assert row.latency_ms is row.seconds is row.seconds_over_batches is None
+        assert all(int8.speedup is None for int8 in row.int8)
+        assert row.test is not None
+
+
+def test_claims_see_one_value_per_encoder_and_scheme(seeded: list[Record]) -> None:
+    found = record_rows(View(seeded))
+    assert [(row.encoder, row.scheme) for row in found] == [
+        ("minilm", "raw"),
+        ("minilm", "simplified"),
+    ]
+    for row in found:
+        f1s = [
+            r.scores.test.macro_f1
+            for r in seeded
+            if r.scores
+            and (r.cell.scheme, r.cell.engine, r.cell.precision) == (row.scheme, "torch", "fp32")
+        ]
+        assert row.test == pytest.approx(sum(f1s) / 3)
+        assert len(row.int8) == 2  # one per engine, of one seed

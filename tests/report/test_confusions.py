@@ -1,14 +1,13 @@
-"""Confusions and couples against counting by hand."""
+"""Confusions against counting by hand."""
 
 from __future__ import annotations
 
 from collections import Counter
-from itertools import combinations
 
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from goemo_eval.report.confusions import confusions, couples
+from goemo_eval.report.confusions import confusions
 
 LABELS = ("a", "b", "c", "d")
 
@@ -30,18 +29,11 @@ def test_of_several_labels_every_missed_one_meets_every_wrong_one() -> None:
     rng = np.random.default_rng(1)
     truth, guess = rng.random((2, 200, 4)) < 0.4
     expected: Counter[tuple[str, str]] = Counter()
-    together: Counter[tuple[str, str]] = Counter()
-    both: Counter[tuple[str, str]] = Counter()
     for t, g in zip(truth, guess, strict=True):
         has, given = ({LABELS[k] for k in row.nonzero()[0]} for row in (t, g))
         expected.update((a, b) for a in has - given for b in given - has)
-        together.update(combinations(sorted(has), 2))
-        both.update(combinations(sorted(has & given), 2))
     found = confusions(truth, guess, LABELS, most=99)
     assert {(c.missed, c.given): c.texts for c in found} == expected
-    pairs = couples(truth, guess, LABELS, most=99)
-    assert {c.labels: c.texts for c in pairs} == together
-    assert {c.labels: c.found for c in pairs if c.found} == both
 
 
 def test_no_more_than_asked_and_none_of_nothing() -> None:

@@ -1,19 +1,36 @@
-"""What figures show: looks that stay, panels per engine, and nothing drawn of nothing."""
+"""What figures show: shared axes, intervals, ticks to read by, and nothing drawn of nothing."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from PIL import Image
 
+from goemo_eval.measure.machine_load import Load
 from goemo_eval.records.schema import Cell, Record
-from goemo_eval.report.drawing import encoder_styles, engines_in_order, scheme_colours
-from goemo_eval.report.figures import draw, plots_of
-from goemo_eval.report.intervals import resample
-from goemo_eval.report.study.published import load_study
+from goemo_eval.records.view import View
+from goemo_eval.report.figures.cost import MOST_ROWS, cost_rows, draw_cost
+from goemo_eval.report.figures.drawing import (
+    encoder_styles,
+    engines_in_order,
+    log_axis,
+    new_figure,
+    scheme_colours,
+    score_limits,
+)
+from goemo_eval.report.figures.int8 import LEAST_SPAN, draw_int8
+from goemo_eval.report.figures.plots import draw, pictures_of
+from goemo_eval.report.figures.scores import draw_scores
+from goemo_eval.report.findings import find
+from goemo_eval.report.intervals import Intervals
 
 Make = Callable[..., Record]
+NONE = Intervals({}, {}, {}, {})
 
 
 def cells(make_record: Make, *encoders: str) -> list[Record]:
@@ -21,14 +38,25 @@ def cells(make_record: Make, *encoders: str) -> list[Record]:
     return [make_record(cell=Cell(encoder=encoder, **words)) for encoder in encoders]
 
 
+def drawn(draw_one: Callable[[Figure, View, Intervals], None], records: list[Record]) -> Figure:
+    found, figure = find(records), new_figure(5)
+    draw_one(figure, found.view, found.intervals)
+    return figure
+
+
+def intervals_of(axes: object) -> list[tuple[float, float]]:
+    """The lying bars of a panel."""
+    lines = [line for line in axes.lines if line.get_marker() == "|" and len(line.get_xdata()) == 2]  # type: ignore[attr-defined]
+    return [tuple(line.get_xdata()) for line in lines]
+
+
 def test_an_encoder_looks_the_same_beside_any_others(make_record: Make) -> None:
     alone = encoder_styles(cells(make_record, "minilm"))
     among = encoder_styles(cells(make_record, "zeta", "minilm", "albert", "alpha"))
     assert alone["minilm"] == among["minilm"]
-    many = encoder_styles(
-        cells(make_record, *"abcdefg", "albert", "distilbert", "minilm", "mobilebert")
-    )
-    assert len(set(many.values())) == 11
+    known = ("albert", "distilbert", "minilm", "mobilebert", "tfidf")
+    many = encoder_styles(cells(make_record, *"abcdefg", *known))
+    assert len(set(many.values())) == 12
     schemes = scheme_colours(cells(make_record, "minilm")).values()
     assert not set(schemes) & {colour for colour, _ in many.values()}
 
@@ -42,27 +70,115 @@ def test_torch_comes_first() -> None:
 
 
 def test_only_what_there_is_something_to_show_of(full: list[Record], make_record: Make) -> None:
-    study = ["figure1", "figure2", "figure3"]
-    assert [*plots_of(full)] == [*study, "figure4", "pareto", "reliability", "thresholds"]
-    assert [*plots_of([make_record(scored=False)])] == study
-    assert [*plots_of([make_record()])] == [*study, "pareto"]
-    assert [*plots_of([r for r in full if r.cell.scheme == "simplified"])] == [
-        *study,
-        "figure4",
-        "pareto",
-        "reliability",
-    ]
+    assert [*pictures_of(View(full))] == ["scores", "cost", "int8", "reliability", "thresholds"]
+    assert [*pictures_of(View([make_record(scored=False)]))] == []
+    assert [*pictures_of(View([make_record()]))] == ["scores", "cost"]
+    simplified = View(full).of_scheme("simplified")
+    assert [*pictures_of(simplified)] == ["scores", "cost", "int8", "reliability"]
+
+
+@pytest.mark.parametrize("draw_one", [draw_scores, draw_cost, draw_int8])
+def test_panels_that_are_compared_share_their_axes(
+    full: list[Record], draw_one: Callable[[Figure, View, Intervals], None]
+) -> None:
+    figure = drawn(draw_one, full)
+    columns = {axes.get_subplotspec().colspan.start for axes in figure.axes}  # type: ignore[union-attr]
+    for column in columns:
+        panels = [a for a in figure.axes if a.get_subplotspec().colspan.start == column]  # type: ignore[union-attr]
+        assert len(panels) == 2  # a scheme each
+        assert len({axes.get_xlim() for axes in panels}) == 1
+
+
+@pytest.mark.parametrize("draw_one", [draw_scores, draw_cost, draw_int8])
+def test_every_interval_is_drawn_and_lies_within_the_axis(
+    full: list[Record], draw_one: Callable[[Figure, View, Intervals], None]
+) -> None:
+    figure = drawn(draw_one, full)
+    first = [a for a in figure.axes if a.get_subplotspec().colspan.start == 0]  # type: ignore[union-attr]
+    for axes in first:
+        bars = intervals_of(axes)
+        assert len(bars) == len(axes.get_yticks())
+        low, high = axes.get_xlim()
+        assert all(low < left < right < high for left, right in bars)
+
+
+def test_no_two_cells_share_a_line(full: list[Record]) -> None:
+    figure = drawn(draw_cost, full)
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert len(set(names)) == len(names) == 9
+    assert "minilm openvino INT8" in names
+
+
+def test_an_axis_does_not_make_noise_look_like_a_difference(make_record: Make) -> None:
+    low, high = score_limits([0.5001, 0.5004])
+    assert high - low > 0.1
+    low, high = score_limits([0.0], least=LEAST_SPAN)
+    assert high - low > 0.02
+    axes = Figure().subplots()
+    log_axis(axes, "ms", [100.0, 101.0])
+    left, right = axes.get_xlim()
+    assert right / left >= 2
+
+
+@given(st.floats(1e-3, 1e4), st.floats(1, 1e4), st.integers(4, 8))
+def test_a_logarithmic_axis_has_numbers_enough_and_not_too_many(
+    least: float, ratio: float, room: int
+) -> None:
+    axes = Figure().subplots()
+    log_axis(axes, "ms", [least, least * ratio], room=room)
+    low, high = axes.get_xlim()
+    ticks = axes.get_xticks()
+    assert 2 <= len(ticks) <= 1.5 * room
+    assert all(low <= tick <= high for tick in ticks)
+    assert low < least <= least * ratio < high
+
+
+def test_unstable_times_are_not_drawn(full: list[Record], busy: Load) -> None:
+    loaded = []
+    for record in full:
+        latency = {s: t.model_copy(update={"load": busy}) for s, t in record.latency.items()}
+        speedups = tuple(s.model_copy(update={"load": busy}) for s in record.speedups)
+        loaded.append(record.model_copy(update={"latency": latency, "speedups": speedups}))
+    labels = {axes.get_xlabel() for axes in drawn(draw_cost, loaded).axes}
+    assert labels == {"", "test Macro-F1, 95 % over texts", "MB on disk"}
+    labels = {axes.get_xlabel() for axes in drawn(draw_int8, loaded).axes}
+    assert labels == {"", "INT8 minus FP32, test Macro-F1, paired 95 %"}
+    assert "Times are left out" in pictures_of(View(loaded))["cost"].alt
+
+
+def test_of_many_cells_the_best_are_drawn(sixty_four: list[Record]) -> None:
+    view = View(sixty_four)
+    for scheme, kept in cost_rows(view).items():
+        assert len(kept) == MOST_ROWS
+        scored = view.of_scheme(scheme).scored
+        best = max(r.scores.test.macro_f1 for r in scored if r.scores)
+        assert best in {r.scores.test.macro_f1 for r in kept if r.scores}
+        assert min(scored, key=lambda r: r.latency["real"].p95_s) in kept
+
+
+def test_seeds_are_drawn_beside_the_shown_one(seeded: list[Record]) -> None:
+    figure = drawn(draw_scores, seeded)
+    for axes, scheme in zip(figure.axes, ("raw", "simplified"), strict=True):
+        values = sorted(
+            r.scores.test.macro_f1
+            for r in seeded
+            if r.scores and r.cell.id.startswith(f"minilm-{scheme}-torch-fp32")
+        )
+        strokes = [line for line in axes.lines if len(line.get_xdata()) == 3]
+        (found,) = (sorted(line.get_xdata()) for line in strokes)
+        assert found == pytest.approx(values)
+        assert len(intervals_of(axes)) == 2  # over texts, and over seeds
 
 
 def test_every_figure_is_drawn_of_every_set(full: list[Record], make_record: Make) -> None:
     other = full[0].environment.model_copy(update={"cpu_model": "another"})
-    moved = [full[0].model_copy(update={"environment": other}), *full[1:]]
+    moved = [full[0].model_copy(update={"environment": other}), *full[1:3]]
     bare = make_record("int8", latency={}, speedups=(), decisions=None)
-    for records in (full, full[:1], [make_record(scored=False)], [bare], moved):
-        files = draw(records, load_study(), resample(records))
-        assert {name.split(".")[0] for name in files} == {*plots_of(records)}
+    for records in (full[:1], [make_record(scored=False)], [bare], [make_record(), bare], moved):
+        found = find(records)
+        files = draw(found.view, found.intervals)
+        assert {name.split(".")[0] for name in files} == {*pictures_of(found.view)}
         for name, content in files.items():
             if name.endswith("png"):
                 with Image.open(io.BytesIO(content)) as image:
                     assert image.width == 1200
-                    assert len(image.convert("RGB").getcolors(1 << 20) or []) > 5

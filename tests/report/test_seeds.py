@@ -11,15 +11,13 @@ import pytest
 from scipy import stats
 
 from goemo_eval.errors import RecordError
-from goemo_eval.records.schema import Record
-from goemo_eval.report import study_figures
-from goemo_eval.report.drawing import new_figure
-from goemo_eval.report.figures import plots_of
-from goemo_eval.report.intervals import resample
+from goemo_eval.records.schema import Data, Record
+from goemo_eval.records.view import View
+from goemo_eval.report.figures.drawing import new_figure
+from goemo_eval.report.findings import find
 from goemo_eval.report.render import write_report
-from goemo_eval.report.rows import record_rows, reference_cells, reference_names
 from goemo_eval.report.seeds import seed_note
-from goemo_eval.report.study.published import load_study
+from goemo_eval.report.study.figures import draw_gain, draw_macro_f1
 
 Make = Callable[..., Record]
 
@@ -39,7 +37,7 @@ def f1s(seeded: list[Record], scheme: str, split: str = "test") -> list[float]:
 
 
 def section(report: str, title: str) -> str:
-    return report.split(title, 1)[1].split("\n## ", 1)[0]
+    return report.split(f"## {title}", 1)[1].split("\n## ", 1)[0]
 
 
 def rows(text: str) -> list[list[str]]:
@@ -47,125 +45,96 @@ def rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def between(values: list[float], *, signed: bool = False) -> str:
+def between(values: list[float]) -> str:
     """Student's interval by scipy, as the report writes it."""
     low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
-    form = "+.3f" if signed else ".3f"
-    return f"{low:{form}} to {high:{form}}"
+    return f"{low:.3f} to {high:.3f}"
 
 
 def test_table_1_has_means_intervals_and_the_gap(seeded: list[Record], report: str) -> None:
-    header, _, *body = rows(section(report, "## Table 1.").split("<details>")[0])
-    assert header[2] == "seeds"
+    header, _, *body = rows(section(report, "How good").split("<details>")[0])
+    assert header == [
+        "model",
+        "scheme",
+        "seeds",
+        "validation",
+        "test",
+        "95 % over texts",
+        "95 % over seeds",
+        "gap",
+        "minus the best",
+    ]
     assert [row[:3] for row in body] == [
         ["minilm", "raw", "1, 2, 3"],
-        ["minilm openvino", "raw", "1"],
         ["minilm", "simplified", "1, 2, 3"],
-        ["minilm openvino", "simplified", "1"],
     ]
-    for scheme, row in (("raw", body[0]), ("simplified", body[2])):
+    for scheme, row in zip(("raw", "simplified"), body, strict=True):
         test, validation = (f1s(seeded, scheme, s) for s in ("test", "validation"))
         gaps = [v - t for v, t in zip(validation, test, strict=True)]
-        assert (row[3], row[4]) == (f"{np.mean(validation):.3f}", between(validation))
-        assert (row[7], row[8]) == (f"{np.mean(test):.3f}", between(test))
-        assert row[11:] == [f"{np.mean(gaps):+.3f}"]
-        assert f"{np.mean(gaps):+.3f} ({between(gaps, signed=True)})" in report
-    assert body[1][4] == body[1][8] == "—"
-    fold = section(report, "<summary>Macro-F1 seed by seed").split("</details>")[0]
-    assert [(r[1], r[3]) for r in rows(fold)[2:]] == [
+        assert row[3:5] == [f"{np.mean(validation):.3f}", f"{np.mean(test):.3f}"]
+        assert row[6:8] == [between(test), f"{np.mean(gaps):+.3f}"]
+    fold = section(report, "How good").split("<summary>Macro-F1 seed by seed")[1]
+    assert [(r[1], r[3]) for r in rows(fold.split("</details>")[0])[2:]] == [
         (scheme, seed) for scheme in ("raw", "simplified") for seed in "123"
     ]
 
 
-def test_the_assessment_has_both_intervals(seeded: list[Record], report: str) -> None:
-    said = section(report, "## Assessment")
+def test_it_is_said_over_which_seeds(seeded: list[Record], report: str) -> None:
+    said = section(report, "How good")
     for scheme in ("raw", "simplified"):
         f1 = f1s(seeded, scheme)
         assert (
             f"minilm-{scheme}-torch-fp32 over 3 seeds (1, 2, 3): test Macro-F1 {np.mean(f1):.3f} on average, "
             f"95 % interval over seeds {between(f1)}"
         ) in said
-    assert (
-        len(re.findall("At seed 1 test Macro-F1 is .* interval over the test split's texts", said))
-        == 2
-    )
-    assert "minilm-raw-torch-fp32 +0.012 (mean of 3 seeds)" in said
-    gain = np.mean(f1s(seeded, "simplified")) - np.mean(f1s(seeded, "raw"))
-    assert f"Simplified minus raw, test Macro-F1 in FP32: minilm {gain:+.3f}." in said
-
-
-def test_the_summary_says_what_the_chosen_cell_s_seed_is(report: str) -> None:
-    said = section(report, "## Summary")
-    assert len(re.findall("one of the 3 seeds of|Its seed is one of 3", said)) == 2
     assert "A cell with several seeds is shown at one, seed 1." in said
 
 
 def test_single_cells_are_shown_at_one_seed(report: str) -> None:
     """Another seed is only named where seeds are compared."""
     assert not re.search("-s[23]", report)
-    assert "seed 2" not in report
-    efficiency = rows(section(report, "## Table 2.").split("![", 1)[0])[2:]
-    assert len(efficiency) == 8
-    assert len(re.findall("<summary>Every label of", report)) == 8
-    assert "seed 1" in section(report, "## Error analysis").split("A label is low")[0]
+    times = rows(section(report, "How fast, how large").split("![", 1)[0])[2:]
+    assert len(times) == 8
+    assert {row[0] for row in times} == {"minilm torch", "minilm openvino"}
 
 
-def test_figures_1_and_3_show_means_and_say_so(seeded: list[Record]) -> None:
-    pictures, plain = plots_of(seeded), plots_of([r for r in seeded if r.cell.seed == 1])
-    for name, picture in pictures.items():
-        said = "Student's" if name in ("figure1", "figure3") else "at one, seed 1"
-        assert said in picture.alt
-        assert "seeds" not in plain[name].alt
-    figure = new_figure(4)
-    study_figures.macro_f1(figure, seeded, load_study(), resample(seeded))
+def test_the_study_s_bars_are_means_with_one_kind_of_interval(
+    seeded: list[Record], study_data: Data
+) -> None:
+    seeded = [r.model_copy(update={"data": study_data}) for r in seeded]
+    found, figure = find(seeded), new_figure(4)
+    draw_macro_f1(figure, found.view, found.intervals)
     (axes,) = figure.axes
     heights = [bar.get_height() for bar in axes.patches]
     assert heights == pytest.approx([np.mean(f1s(seeded, s)) for s in ("raw", "simplified")])
     bars = [tuple(line.get_ydata()) for line in axes.lines if line.get_marker() == "_"]
-    for scheme, found in zip(("raw", "simplified"), bars, strict=True):
-        assert "{:.3f} to {:.3f}".format(*found) == between(f1s(seeded, scheme))
-
-
-def test_figure_1_s_interval_is_over_seeds_or_over_texts_but_never_of_both(
-    seeded: list[Record],
-) -> None:
+    for scheme, ends in zip(("raw", "simplified"), bars, strict=True):
+        assert "{:.3f} to {:.3f}".format(*ends) == between(f1s(seeded, scheme))
     lone = [r for r in seeded if r.cell.seed == 1]
     mixed = [r for r in seeded if r.cell.seed == 1 or r.cell.scheme == "raw"]
+    # Figure 1's interval is over seeds or over texts, but never of both.
     for records, expected in ((seeded, 1), (lone, 1), (mixed, 0)):
-        figure = new_figure(4)
-        study_figures.gain(figure, records, load_study(), resample(records))
+        found, figure = find(records), new_figure(4)
+        draw_gain(figure, found.view, found.intervals)
         lines = [line for line in figure.axes[0].lines if line.get_marker() == "_"]
         assert len(lines) == expected
 
 
-def test_claims_see_one_value_per_encoder_and_scheme(seeded: list[Record]) -> None:
-    found = record_rows(seeded)
-    assert [(row.encoder, row.scheme) for row in found] == [
-        ("minilm", "raw"),
-        ("minilm", "simplified"),
-    ]
-    for row in found:
-        assert row.test == pytest.approx(np.mean(f1s(seeded, row.scheme)))
-        assert len(row.int8) == 2  # one per engine, of one seed
-
-
-def test_a_single_seed_keeps_its_name(seeded: list[Record], tmp_path: Path) -> None:
+def test_a_single_seed_needs_no_note(seeded: list[Record], tmp_path: Path) -> None:
     lone = [r for r in seeded if r.cell.seed == 1]
-    assert reference_names(lone) == ["minilm seed 1"] * 2
-    assert reference_names(seeded) == ["minilm"] * 2
-    assert [r.cell.seed for r in reference_cells(seeded)] == [1, 1]
-    assert seed_note(lone) == ""
+    assert seed_note(View(lone)) == ""
     report = write_report(lone, tmp_path).read_text()
-    assert "seeds" not in report
-    assert rows(section(report, "## Table 1."))[0][2] == "validation"
+    assert "over seeds" not in report
+    assert "one seed (1)" in report
+    assert rows(section(report, "How good"))[0][:3] == ["model", "scheme", "validation"]
 
 
 def test_unscored_seeds(make_record: Make, tmp_path: Path) -> None:
     cells = [make_record().cell.model_copy(update={"seed": s}) for s in (1, 2)]
     records = [make_record(scored=False, cell=cell) for cell in cells]
     report = write_report(records, tmp_path).read_text()
-    (row,) = rows(section(report, "## Table 1.").split("![")[0])[2:]
-    assert row[:5] == ["minilm", "simplified", "—", "—", "—"]
+    (row,) = rows(section(report, "How good"))[2:]
+    assert row == ["minilm", "simplified", "—"]
     assert "on average" not in report
 
 

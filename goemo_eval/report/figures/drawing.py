@@ -32,7 +32,7 @@ _ENCODERS = {
     "tfidf": ("#555555", "X"),
 }
 _OTHER_COLOURS = ("#56B4E9", "#999933", "#661100", "#AA4499", "#222222")
-_OTHER_MARKERS = "vP<>*"
+_OTHER_MARKERS = "vP<>*p"
 _SCHEMES = {"raw": "#E69F00", "simplified": "#332288", "ekman": "#44AA99", "sentiment": "#882255"}
 
 WIDTH = 8.0  # inches

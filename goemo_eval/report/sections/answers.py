@@ -192,12 +192,12 @@ def _behind(found: Recommendation) -> list[Block]:
             Column("cell", "", [escape(o.cell) for o in front], words=True),
             Column(
                 "test Macro-F1",
-                "mean over seeds where there are several",
+                "mean over seeds" if any(len(o.seeds) > 1 for o in front) else "",
                 [number(o.macro_f1) for o in front],
             ),
-            Column("p95", "milliseconds per batch", [number(o.p95_ms, 1) for o in front]),
-            Column("size", "MB on disk", [number(o.size_mb, 1) for o in front]),
-            Column("memory", "MB at most", [number(o.peak_rss_mb, 0) for o in front]),
+            Column("p95 (ms)", "per batch", [number(o.p95_ms, 1) for o in front]),
+            Column("size (MB)", "on disk", [number(o.size_mb, 1) for o in front]),
+            Column("memory (MB)", "at most", [number(o.peak_rss_mb, 0) for o in front]),
         ),
     ]
     return [Fold(f"{found.scheme}: what would change the answer, and the Pareto front", body)]

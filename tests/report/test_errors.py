@@ -1,4 +1,4 @@
-"""The stated rules for low labels and for what they lose by."""
+"""The stated rules for low labels and for what they lose by, and the texts that are quoted."""
 
 from __future__ import annotations
 
@@ -12,12 +12,24 @@ from goemo_eval.errors import RecordError
 from goemo_eval.measure.metrics import LabelScore, score_predictions
 from goemo_eval.records.decisions import unpack_decisions
 from goemo_eval.records.schema import Record
-from goemo_eval.report.document import to_markdown
-from goemo_eval.report.error_analysis import LOW_F1, error_analysis, kind_of, low_labels
+from goemo_eval.records.view import View
+from goemo_eval.report.findings import find
+from goemo_eval.report.markdown import to_markdown
+from goemo_eval.report.sections.errors import LOW_F1, errors_section, kind_of, low_labels
 
 
 def label_score(fp: int, fn: int) -> LabelScore:
-    return LabelScore(label="x", precision=0, recall=0, f1=0, support=fn, tp=0, fp=fp, fn=fn)
+    tp = 1
+    return LabelScore(
+        label="x",
+        precision=tp / (tp + fp),
+        recall=tp / (tp + fn),
+        f1=2 * tp / (2 * tp + fp + fn),
+        support=tp + fn,
+        tp=tp,
+        fp=fp,
+        fn=fn,
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,48 +57,45 @@ def test_low_labels_are_sorted_and_below_the_limit() -> None:
     assert 0 < len(low) < 6
 
 
-def test_shares_are_counted_over_all_scored_cells(make_record: Callable[..., Record]) -> None:
+def test_shares_are_counted_over_the_cells_of_the_table(
+    make_record: Callable[..., Record],
+) -> None:
     bad = make_record(wrong=0.9)
-    text = to_markdown(error_analysis([bad, make_record(scored=False)]))
+    text = to_markdown(errors_section(View([bad]), [], []))
     assert bad.scores is not None
     low = low_labels(bad.scores.test)
     fn_heavy = sum(kind_of(s) == "FN-heavy" for s in low)
-    assert f"{len(low)} labels are low: {fn_heavy / len(low):.0%} FN-heavy" in text
-    for score in bad.scores.test.per_label:
-        assert f"| {score.label}" in text
+    assert f"{len(low)} labels have a test F1 below 0.4: {fn_heavy / len(low):.0%} FN-heavy" in text
+    for score in low[:3]:
+        assert f"{score.label} {score.f1:.2f} ({score.support})" in text
+    assert "two models at least" in text  # agree against a label
 
 
 def test_without_scores_it_says_so(make_record: Callable[..., Record]) -> None:
-    assert error_analysis([make_record(scored=False)]) == ["No cell was scored."]
-
-
-def test_confusions_calibration_and_thresholds_are_told(full: list[Record]) -> None:
-    text = to_markdown(error_analysis(full)).replace("\\", "")
-    record = next(r for r in full if r.cell.id == "albert-raw-torch-fp32")
-    assert record.calibration
-    assert record.thresholds
-    assert "### Most confused" in text
-    assert f"{record.calibration.ece:.3f} |" in text
-    cell = text.split("Every label of albert-raw-torch-fp32", 1)[1].split("</details>")[0]
-    for label, cut in zip(record.labels, record.thresholds.values, strict=True):
-        line = next(line for line in cell.splitlines() if line.startswith(f"| {label}"))
-        assert f"{cut:.2f}" in line
-    assert "together in" in cell
+    assert errors_section(View([make_record(scored=False)]), [], []) == ["No cell was scored."]
 
 
 def test_texts_are_quoted_on_request_only(full: list[Record]) -> None:
+    found = find(full)
     texts = {"raw": [f"the {i}th *text*" for i in range(400)]}
-    quoted = to_markdown(error_analysis(full, texts))
+    quoted = to_markdown(errors_section(found.view, found.noise, [], texts))
     assert "th \\*text\\*" in quoted
-    assert "th \\*text" not in to_markdown(error_analysis(full))
-    record = full[0]
+    assert "th \\*text" not in to_markdown(errors_section(found.view, found.noise, []))
+    record = next(r for r in full if r.cell.id == "albert-raw-torch-fp32")
     assert record.decisions
     truth, guess = unpack_decisions(record.decisions)
-    example = re.search(r"(\w+) missed: the (\d+)th .* \(has (.*?); given", quoted)
+    example = re.search(
+        r"albert-raw-torch-fp32 on its worst labels.*?(\w+) missed: the (\d+)th .*? \(has (.*?); given",
+        quoted,
+        re.DOTALL,
+    )
     assert example
     label, i = record.labels.index(example[1]), int(example[2])
     assert truth[i, label]
     assert not guess[i, label]
     assert example[3] == ", ".join(record.labels[k] for k in truth[i].nonzero()[0])
+    (raw,) = (n for n in found.noise if n.scheme == "raw")
+    likely = quoted.split("Likely label errors under raw:")[1]
+    assert re.findall(r"the (\d+)th", likely) == [str(s.row) for s in raw.suspects[:10]]
     with pytest.raises(RecordError, match="400 texts were scored, but 3 came"):
-        error_analysis(full, {"raw": ["x"] * 3})
+        errors_section(found.view, found.noise, [], {"raw": ["x"] * 3})
