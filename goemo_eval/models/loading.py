@@ -148,13 +148,24 @@ def _load(
             raise CheckpointError(
                 f"{directory.path}: transformers cannot load it ({said(error)})"
             ) from None
-    fresh = head == "fresh"
-    missing = [n for n in info["missing_keys"] if not may_lack(n)]
-    spare = [n for n in info["unexpected_keys"] if not _is_pooler(n)]
-    if fresh:
-        missing = [n for n in missing if encoder.has(n)]
-        spare = [n for n in spare if encoder.has(n)]
-    _refuse(directory, missing, spare, info["mismatched_keys"])
+    missing = [name for name in info["missing_keys"] if not may_lack(name)]
+    unknown = sorted(info["unexpected_keys"])
+    spare = [name for name in unknown if not _is_pooler(name)]
+    if head == "fresh":
+        missing = [name for name in missing if encoder.has(name)]
+        spare = [name for name in spare if encoder.has(name)]
+    _refuse_mismatched(directory, info["mismatched_keys"])
+    if missing:
+        hold = f", and hold {_listed(unknown)}" if unknown else ""
+        raise CheckpointError(
+            f"{directory.path}: the weights lack {_listed(missing)}{hold}: save the whole model"
+            + _prefix(missing, unknown)
+        )
+    if spare:
+        raise CheckpointError(
+            f"{directory.path}: the weights hold {_listed(spare)}, for which the model of {CONFIG} has no "
+            "place: copy the config that belongs to them"
+        )
     return module.eval()
 
 
@@ -269,28 +280,12 @@ def _nothing(name: str) -> bool:
     return False
 
 
-def _refuse(
-    directory: Directory,
-    missing: Sequence[str],
-    spare: Sequence[str],
-    mismatched: Collection[tuple[str, Any, Any]],
-) -> None:
-    """Refuse weights that are not this model's, by the names of the tensors."""
+def _refuse_mismatched(directory: Directory, mismatched: Collection[tuple[str, Any, Any]]) -> None:
     if mismatched:
         name, theirs, ours = min(mismatched, key=lambda each: each[0])
         raise CheckpointError(
             f"{directory.path}: tensor {name!r} has shape {tuple(theirs)} where {CONFIG} asks for "
             f"{tuple(ours)} ({len(mismatched)} such): copy the config that belongs to the weights"
-        )
-    if missing:
-        raise CheckpointError(
-            f"{directory.path}: the weights lack {_listed(missing)}{_but_hold(spare)}: save the whole model"
-            + _prefix(missing, spare)
-        )
-    if spare:
-        raise CheckpointError(
-            f"{directory.path}: the weights hold {_listed(spare)}, for which the model of {CONFIG} has no "
-            "place: copy the config that belongs to them"
         )
 
 
@@ -301,10 +296,6 @@ def _prefix(missing: Iterable[str], spare: Sequence[str]) -> str:
             if other.endswith(f".{name}"):
                 return f", without the prefix {other.removesuffix(name)!r} of its names"
     return ""
-
-
-def _but_hold(spare: Sequence[str]) -> str:
-    return f", and hold {_listed(spare)}" if spare else ""
 
 
 def _listed(names: Iterable[str]) -> str:

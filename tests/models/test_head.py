@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from goemo_eval.errors import CheckpointError
 from goemo_eval.measure.scoring import validation_score
 from goemo_eval.models.encoders import build_model, find_weights, get_encoder
-from goemo_eval.models.head import SHIFTS, shift_prior, start_at_prior
+from goemo_eval.models.head import SHIFTS, fit_head, output_layer, shift_prior, start_at_prior
+from goemo_eval.models.recipes import load_recipe
 
 
 def build(weights: Path, labels: tuple[str, ...], *, kind: str) -> Any:
@@ -70,3 +73,48 @@ def test_a_shift_that_brings_nothing_is_none(tiny_weights_dir: Path) -> None:
     logits, targets = np.array([[50.0, 0.0], [0.0, 50.0]]), np.array([0, 1])
     tau = shift_prior(model, logits, targets, np.array([0, 9]), score=validation_score)
     assert tau == 0.0
+
+
+@pytest.mark.parametrize(
+    ("model_type", "name", "sizes"),
+    [
+        ("bert", "classifier", {}),
+        ("distilbert", "classifier", {"dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 32}),
+        ("xlm-roberta", "classifier.out_proj", {}),
+        ("camembert", "classifier.out_proj", {}),
+        ("jina_embeddings_v3", "classifier.out_proj", {}),
+        ("electra", "classifier.out_proj", {"embedding_size": 16}),
+        ("xlm", "sequence_summary.summary", {"emb_dim": 16, "n_layers": 1, "n_heads": 2}),
+        ("gpt2", "score", {"n_embd": 16, "n_layer": 1, "n_head": 2}),
+        ("bart", "classification_head.out_proj", {"d_model": 16, "encoder_layers": 1}),
+    ],
+)
+def test_the_output_layer_wherever_the_class_lists_it(
+    weights_dir: Callable[..., Path], model_type: str, name: str, sizes: dict[str, Any]
+) -> None:
+    """Some list their head before the encoder, whose last layer has as many outputs as you like."""
+    few = {"hidden_size": 32, "intermediate_size": 32, "d_model": 32}
+    directory = weights_dir(model_type, **few | sizes)
+    labels = tuple(f"label {i}" for i in range(32))  # as many as the encoder is wide
+    model = build(directory, labels, kind="multilabel")
+    assert model.get_submodule(name) is output_layer(model)
+
+
+def test_a_head_without_a_bias(weights_dir: Callable[..., Path]) -> None:
+    directory = weights_dir("gpt2", n_embd=16, n_layer=1, n_head=2)
+    counts = np.array([1, 2])
+    prior = load_recipe("sample")
+    shift = load_recipe("study").model_copy(update={"prior_shift": "validation"})
+    model = build(directory, ("a", "b"), kind="multiclass")
+    with pytest.raises(CheckpointError, match="has no bias, which head_bias would change: set it"):
+        fit_head(model, prior, counts, n_rows=3, kind="multilabel")
+    with pytest.raises(CheckpointError, match="has no bias, which prior_shift would change: set"):
+        fit_head(model, shift, counts, n_rows=3, kind="multiclass")
+    fit_head(model, shift, counts, n_rows=3, kind="multilabel")  # whose thresholds do that
+
+
+def test_a_model_without_a_linear_head(weights_dir: Callable[..., Path]) -> None:
+    model = build(weights_dir(), ("a", "b"), kind="multilabel")
+    model.config.num_labels = 7
+    with pytest.raises(CheckpointError, match="no linear layer of 7 outputs outside its encoder"):
+        output_layer(model)

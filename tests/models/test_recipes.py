@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
 
+from goemo_eval.cpu import ISA_LIMITS
 from goemo_eval.errors import CheckpointError
+from goemo_eval.models import recipes
+from goemo_eval.models.compute import has_bf16
 from goemo_eval.models.recipes import Recipe, load_recipe, recipe_names, recipe_toml
 
 
@@ -41,13 +46,63 @@ def test_recipe_of_ones_own(tmp_path: Path) -> None:
         (("= 64", "= 64\n[scheme.raw]\nrate = 1"), "mine.toml: scheme.raw.rate: Extra inputs"),
         (("= 64", "= 64\n[scheme.raw]\nname = 'x'"), "mine.toml: name: cannot differ"),
         (("= 64", "= 64\n[head]\nepochs = 1"), "mine.toml: head: Extra inputs"),
+        (("= 2", "= 999999999999"), "mine.toml: epochs: Input should be less than or equal to"),
+        (("= 2", "= " + "9" * 5000), "mine.toml: not a recipe in TOML"),
+        (("= 2", "= " + "9" * 400), "mine.toml: epochs: Input should be less than or equal to"),
+        (("= 2", "= true"), "mine.toml: epochs: Input should be a valid integer"),
+        (("= 2", "= 2.0"), "mine.toml: epochs: Input should be a valid integer"),
+        (("= 2", "= 2020-01-01"), "mine.toml: epochs: Input should be a valid integer"),
+        (("= 2", "= " + "[" * 100_000), "mine.toml: not a recipe in TOML"),
+        (("= 8\n", "= 0\n"), "mine.toml: batch_size: Input should be greater than or equal"),
+        (("= 8\n", "= 1000000\n"), "mine.toml: batch_size: Input should be less than or equal"),
+        (("1e-4", "1.5"), "mine.toml: learning_rate: Input should be less than or equal to 1"),
+        (("1e-4", "inf"), "mine.toml: learning_rate"),
+        (("= 0.0", "= 1e300"), "mine.toml: weight_decay: Input should be less than or equal"),
+        (("= 64", "= 4"), "mine.toml: max_length: Input should be greater than or equal to 8"),
+        (("= 64", "= 100000"), "mine.toml: max_length: Input should be less than or equal to"),
+        (
+            ("= 64", "= 64\ncompute = 'fp16'"),
+            "mine.toml: compute: Input should be 'auto', 'fp32' or",
+        ),
+        (("= 64", '= 64\n"a\\u001b[2J" = 1'), "mine.toml: a\\x1b[2J: Extra inputs"),
+        (("= 64", "= 64\nepochs = 3"), "mine.toml: not a recipe in TOML"),
+        (("= 64", "= 64\nencoder = 3"), "mine.toml: encoder: Input should be a valid"),
+        (("= 64", "= 64\n[encoder]\na = 3"), "mine.toml: encoder.a: Input should be a valid"),
     ],
 )
 def test_malformed(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(GOOD.replace(*change, 1))
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(CheckpointError) as raised:
         load_recipe(str(path))
+    assert message in str(raised.value)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 500
+
+
+def test_files_that_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f"# {'x' * (50 << 20)}\n{GOOD}")
+    with pytest.raises(
+        CheckpointError, match=r"mine.toml: 52,.* bytes: at most 1,048,576 are read"
+    ):
+        load_recipe(str(path))
+    path.write_bytes(b"\xff" + GOOD.encode())
+    with pytest.raises(CheckpointError, match="is not UTF-8: save the file as UTF-8"):
+        load_recipe(str(path))
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert load_recipe(str(path)).epochs == 2
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(CheckpointError, match="no regular file: pass a file"):
+        load_recipe(str(path))
+    (tmp_path / "sub.toml").mkdir()
+    with pytest.raises(CheckpointError, match="no regular file"):
+        load_recipe(str(tmp_path / "sub.toml"))
+    odd = tmp_path / "a\x1bb.toml"
+    odd.write_text(GOOD)
+    with pytest.raises(CheckpointError, match="name: String should match pattern"):
+        load_recipe(str(odd))
 
 
 def test_unknown(tmp_path: Path) -> None:
@@ -55,7 +110,7 @@ def test_unknown(tmp_path: Path) -> None:
         CheckpointError, match="unknown recipe 'strng': known are sample, strong, study"
     ):
         load_recipe("strng")
-    with pytest.raises(CheckpointError, match="cannot read the recipe"):
+    with pytest.raises(CheckpointError, match=r"nowhere.toml: cannot read"):
         load_recipe(str(tmp_path / "nowhere.toml"))
 
 
@@ -68,7 +123,7 @@ def test_written_and_read_back(tmp_path: Path) -> None:
     assert load_recipe(str(path)) == recipe
 
 
-def test_what_training_depends_on() -> None:
+def test_what_training_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
     study = load_recipe("study")
     # A further field with a default, or another way to decide, trains nothing again.
     assert study.training_facts() == {
@@ -83,6 +138,12 @@ def test_what_training_depends_on() -> None:
     }
     chosen = study.model_copy(update={"threshold_strategy": "chosen"})
     assert chosen.training_facts() == study.training_facts()
+    # What is computed in is what it means on this machine.
+    auto = study.model_copy(update={"compute": "auto"})
+    monkeypatch.setattr(recipes, "has_bf16", lambda: False)
+    assert auto.training_facts() == study.training_facts()
+    monkeypatch.setattr(recipes, "has_bf16", lambda: True)
+    assert auto.training_facts() == study.training_facts() | {"compute": "bf16"}
     focal = study.model_copy(update={"loss": "focal"})
     assert focal.training_facts() == study.training_facts() | {"loss": "focal"}
 
@@ -104,3 +165,17 @@ def test_tables_for_an_encoder_and_a_scheme(tmp_path: Path) -> None:
     assert recipe.for_cell("minilm", "raw").training_facts() == plain.training_facts()
     path.write_text(recipe_toml(recipe))
     assert load_recipe(str(path)) == recipe
+
+
+def test_bf16_is_used_by_its_instructions_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name in ("ATEN_CPU_CAPABILITY", "FBGEMM_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA"):
+        monkeypatch.delenv(name, raising=False)
+    capabilities = {"avx2": True, "avx512_bf16": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert not has_bf16()
+    capabilities["avx512_bf16"] = True
+    assert has_bf16()
+    for name, value in ISA_LIMITS["avx2"].items():
+        monkeypatch.setenv(name, value)
+    assert not has_bf16()  # it may not use them

@@ -10,35 +10,58 @@ from pathlib import Path
 
 from goemo_eval.models.checkpoint import read_checkpoint
 
-RECIPE = """epochs = 1
-batch_size = 8
-learning_rate = 1e-3
-schedule = 'linear'
-weight_decay = 0.01
-warmup_ratio = 0.1
-max_length = 16
+WORK = """
+import sys
+from pathlib import Path
+
+from goemo_eval.data.dataset import make_split
+from goemo_eval.data.schemes import get_scheme
+from goemo_eval.models.encoders import find_weights, get_encoder
+from goemo_eval.models.recipes import load_recipe
+from goemo_eval.models.training import fine_tune
+
+import numpy as np
+
+weights, where = Path(sys.argv[1]), Path(sys.argv[2])
+encoder = get_encoder("tiny", weights)
+texts = [f"{word} day" for word in ("good", "bad", "a") for _ in range(16)]
+labels = np.repeat(np.eye(3, dtype=bool), 16, axis=0)
+split = make_split("train", texts, labels, None, label_names=("joy", "anger", "neutral"))
+checkpoint = fine_tune(
+    encoder,
+    get_scheme("raw", ("joy", "anger", "neutral")),
+    split,
+    recipe=load_recipe("sample").model_copy(update={"epochs": 1, "batch_size": 8, "max_length": 16}),
+    weights=find_weights(encoder, weights),
+    out=where / "out",
+    partial=where / "partial",
+    threads=1,
+)
+sys.stdout.write(checkpoint.content_sha256 + chr(10))
 """
 
 
 def test_two_processes_write_one_checkpoint(
-    tmp_path: Path, tsv_dir: Callable[..., Path], tiny_weights_dir: Path
+    tmp_path: Path, weights_dir: Callable[..., Path]
 ) -> None:
-    recipe, out = tmp_path / "r.toml", tmp_path / "out"
-    recipe.write_text(RECIPE)
+    work = tmp_path / "work.py"
+    work.write_text(WORK)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc-per-node", "2", "-m", "goemo_eval", "train"),
-            *("--encoder", "tiny", "--weights", f"tiny={tiny_weights_dir}", "--threads", "1"),
-            *("--scheme", "raw", "--data", tsv_dir(), "--recipe", recipe, "--out", out),
+            *("--nproc-per-node", "2", work, weights_dir(head=False), tmp_path),
         ],
         capture_output=True,
         text=True,
-        timeout=300,
         check=False,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [str(out)]
-    assert read_checkpoint(out).recipe is not None
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "r.toml", "tsv"]
+    found = read_checkpoint(tmp_path / "out", manifest="required")
+    assert done.stdout.split() == [found.content_sha256] * 2
+    # Each process keeps its own generator's state, and every file is listed when all are written.
+    [*_, last] = sorted((tmp_path / "partial").iterdir(), key=lambda s: int(s.name[11:]))
+    assert {"rng_state_0.pth", "rng_state_1.pth", "goemo_state.json"} <= {
+        file.name for file in last.iterdir()
+    }
+    assert "rng_state_1.pth" in (last / "goemo_state.json").read_text()
