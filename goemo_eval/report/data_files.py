@@ -9,21 +9,16 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from itertools import zip_longest
 from typing import Any, Literal
 
-from goemo_eval.measure.scenarios import SCENARIOS
-from goemo_eval.measure.statistics import Interval
-from goemo_eval.records.flips import LabelFlips, flips
+from goemo_eval.records.frames import Row, cell_row, label_rows
 from goemo_eval.records.schema import Record
-from goemo_eval.records.view import View
 from goemo_eval.report.findings import Findings
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.suspects import LabelErrors
 from goemo_eval.report.text import plain
 
 Form = Literal["csv", "parquet", "json"]
-Row = dict[str, str | int | float | bool | None]
 
 FILES = {
     "cells.csv": "a row per cell: scores with intervals, times, sizes, memory, repair, machine",
@@ -39,9 +34,10 @@ _FORMULA = ("=", "+", "-", "@")
 
 def data_tables(found: Findings) -> dict[str, list[Row]]:
     """Return the rows of ``cells``, ``labels`` and ``suspects``; rows of one table have equal keys."""
+    view = found.view
     return {
-        "cells": [cell_row(record, found.intervals) for record in found.view],
-        "labels": [row for record in found.view for row in _label_rows(record, found.view)],
+        "cells": [cell_row(record) | _intervals(record, found.intervals) for record in view],
+        "labels": [row for record in view for row in label_rows(record, view.twin(record))],
         "suspects": [row for noise in found.noise for row in _suspect_rows(noise)],
     }
 
@@ -54,120 +50,21 @@ def data_files(tables: Mapping[str, list[Row]], form: Form) -> dict[str, bytes]:
     return {f"{name}.{form}": write(rows, name) for name, rows in tables.items()}
 
 
-def cell_row(record: Record, intervals: Intervals) -> Row:
-    """Return everything of a cell that is one value."""
-    cell, search, found = record.cell, record.precision_search, record.environment
-    row: Row = {
-        "cell": cell.id,
-        "encoder": cell.encoder,
-        "scheme": cell.scheme,
-        "engine": cell.engine,
-        "precision": cell.precision,
-        "seed": cell.seed,
-        "data": record.data.name,
-        "unscored_reason": record.unscored_reason,
-    }
-    row |= _scores(record, intervals)
-    for scenario in SCENARIOS:
-        row |= _times(record, scenario)
-    offline, own = record.offline, record.speedup
-    return row | {
-        "texts_per_s": offline.texts_per_s if offline else None,
-        "texts_per_s_unstable": offline.load.reason if offline else None,
-        "speedup_over_fp32": own.ratio if own else None,
-        "speedup_unstable": own.load.reason if own else None,
-        "parameters": record.parameters,
-        "size_bytes": record.size_bytes,
-        "peak_rss_bytes": record.memory.peak_rss_bytes if record.memory else None,
-        "start_s": record.memory.start_s if record.memory else None,
-        "max_length": record.length.max_length if record.length else None,
-        "cut_share": record.length.cut_share if record.length else None,
-        "smoothed": record.smoothed,
-        "kept_fp32": " ".join(record.kept_fp32),
-        "int8_share": search.int8_share if search else None,
-        "plain_int8_test_macro_f1": search.plain_test_macro_f1 if search else None,
-        "served_agreement": record.served.agreement if record.served else None,
-        "served_macro_f1": record.served.macro_f1 if record.served else None,
-        "compute": record.compute,
-        "cpu_model": found.cpu_model,
-        "isa": found.engine_isa,
-        "threads": found.threads,
-        "git_commit": found.git_commit,
-    }
-
-
-def _scores(record: Record, intervals: Intervals) -> Row:
-    scores, refitted, cell = record.scores, record.scores_refitted, record.cell.id
-    row: Row = {
-        "validation_macro_f1": scores.validation.macro_f1 if scores else None,
-        "test_macro_f1": scores.test.macro_f1 if scores else None,
-        "test_micro_f1": scores.test.micro_f1 if scores else None,
-        "test_weighted_f1": scores.test.weighted_f1 if scores else None,
-        "test_macro_f1_refitted": refitted.test.macro_f1 if refitted else None,
-        "strategy": record.thresholds.strategy if record.thresholds else None,
-        "ece": record.calibration.ece if record.calibration else None,
-    }
+def _intervals(record: Record, intervals: Intervals) -> Row:
+    """Return what is known of a cell at the seed that is shown: 95 % intervals, and paired differences."""
+    row: Row = {}
     for name, found in (
         ("test_macro_f1", intervals.scores),
         ("minus_fp32", intervals.int8),
         ("minus_best", intervals.best),
         ("minus_floor", intervals.floor),
     ):
-        row |= _ends(name, found.get(cell), point=name != "test_macro_f1")
+        interval = found.get(record.cell.id)
+        if found is not intervals.scores:
+            row[name] = interval.point if interval else None
+        row[f"{name}_low"] = interval.low if interval else None
+        row[f"{name}_high"] = interval.high if interval else None
     return row
-
-
-def _ends(name: str, interval: Interval | None, *, point: bool) -> Row:
-    row: Row = {name: interval.point if interval else None} if point else {}
-    row[f"{name}_low"] = interval.low if interval else None
-    row[f"{name}_high"] = interval.high if interval else None
-    return row
-
-
-def _times(record: Record, scenario: str) -> Row:
-    times = record.latency.get(scenario)  # type: ignore[call-overload]
-    row: Row = {f"{scenario}_times": len(times.times_s) if times else None}
-    for name in ("p50", "p90", "p95", "p99"):
-        seconds = getattr(times, f"{name}_s") if times else None
-        row[f"{scenario}_{name}_ms"] = seconds * 1e3 if seconds else None
-    row[f"{scenario}_unstable"] = times.load.reason if times else None
-    return row
-
-
-def _label_rows(record: Record, view: View) -> list[Row]:
-    if record.scores is None:
-        return []
-    validation, test = record.scores.validation.per_label, record.scores.test.per_label
-    cuts = record.thresholds.values if record.thresholds else ()
-    ece = record.calibration.ece_per_label if record.calibration else ()
-    flipped = _flipped(record, view)
-    return [
-        {
-            "cell": record.cell.id,
-            "label": t.label,
-            "support": t.support,
-            "precision": t.precision,
-            "recall": t.recall,
-            "f1": t.f1,
-            "tp": t.tp,
-            "fp": t.fp,
-            "fn": t.fn,
-            "validation_f1": v.f1,
-            "threshold": cut,
-            "ece": error,
-            "given_by_int8_alone": flip.gained if flip else None,
-            "withheld_by_int8_alone": flip.lost if flip else None,
-            "f1_minus_fp32": flip.delta if flip else None,
-        }
-        for v, t, cut, error, flip in zip_longest(validation, test, cuts, ece, flipped)
-    ]
-
-
-def _flipped(record: Record, view: View) -> Sequence[LabelFlips]:
-    twin = view.twin(record) if record.cell.precision == "int8" else None
-    if twin is None or not (twin.decisions and record.decisions):
-        return ()
-    return flips(twin, record)
 
 
 def _suspect_rows(found: LabelErrors) -> list[Row]:
