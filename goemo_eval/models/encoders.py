@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
 
 from goemo_eval.data.words import shown
 from goemo_eval.errors import CheckpointError, unknown_name
+from goemo_eval.frozen import Frozen
 from goemo_eval.models.directory import (
     CONFIG,
     TOKENIZER_PATTERNS,
@@ -27,36 +31,38 @@ from goemo_eval.models.directory import (
     sha256_of_files,
 )
 from goemo_eval.models.loading import load_encoder
+from goemo_eval.models.manifest import Sha256
+from goemo_eval.models.said import first_problem, said
 from goemo_eval.models.tokenizer import load_tokenizer_files
 
+ENTRY_POINTS = "goemo_eval.encoders"
+"""Group of entry points that add encoders: each loads a mapping with the fields of `Encoder`."""
 _NAME = re.compile(r"[a-z0-9_]{1,64}")
 
 
-@dataclass(frozen=True)
-class Encoder:
-    """A pretrained model family.
+class Encoder(Frozen):
+    """A pretrained model family."""
 
-    Attributes
-    ----------
-    name : str
-        Lower-case letters, digits and underscores, since cell ids join names with hyphens.
-    model_type : str
-        transformers architecture, such as ``"bert"``.
-    hub_id, revision : str or None
-        Where the hub keeps it, and at which commit.
-    package, sha256 : str or None
-        The pip package that carries the same weights, and the hash of their file.
-    config : dict
-        What differs from the architecture's defaults.
-    """
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
+    """Lower-case letters, digits and underscores, since cell ids join names with hyphens."""
+    model_type: Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
+    """transformers architecture, such as ``bert``."""
+    hub_id: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """The commit at which the hub keeps it."""
+    package: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None
+    """The pip package that carries the same weights."""
+    sha256: Sha256 | None = None
+    """Of that package's weights file."""
+    config: dict[str, Any] = Field(default_factory=dict)
+    """What differs from the architecture's defaults."""
 
-    name: str
-    model_type: str
-    hub_id: str | None = None
-    revision: str | None = None
-    package: str | None = None
-    sha256: str | None = None
-    config: dict[str, Any] = field(default_factory=dict)
+    @model_validator(mode="after")
+    def _is_pinned(self) -> Self:
+        for what, pin in (("hub_id", "revision"), ("package", "sha256")):
+            if (getattr(self, what) is None) != (getattr(self, pin) is None):
+                raise ValueError(f"{what} and {pin} go together")
+        return self
 
 
 @dataclass(frozen=True)
@@ -87,8 +93,33 @@ class Weights:
 
 @cache
 def _registry() -> dict[str, Encoder]:
+    """Return the encoders by name: the published ones, then those of installed packages."""
     text = resources.files(__package__).joinpath("encoders.toml").read_text(encoding="utf-8")
-    return {name: Encoder(name=name, **entry) for name, entry in tomllib.loads(text).items()}
+    known = {name: Encoder(name=name, **entry) for name, entry in tomllib.loads(text).items()}
+    for point in metadata.entry_points(group=ENTRY_POINTS):
+        if point.name in known:
+            raise CheckpointError(
+                f"encoder {shown(point.name)} of {point.value}: the name is taken: rename the entry point"
+            )
+        known[point.name] = _from_entry_point(point)
+    return known
+
+
+def _from_entry_point(point: metadata.EntryPoint) -> Encoder:
+    """Load a package's encoder: a mapping with the fields of `Encoder`, but the name."""
+    where = f"encoder {shown(point.name)} of {point.value}"
+    try:
+        table = point.load()
+    except (ImportError, AttributeError) as error:
+        raise CheckpointError(
+            f"{where}: cannot be loaded ({said(error)}): install its package anew, or remove it"
+        ) from error
+    if not isinstance(table, Mapping):
+        raise CheckpointError(f"{where}: must be a mapping with 'model_type': got {shown(table)}")
+    try:
+        return Encoder.model_validate({**table, "name": point.name})
+    except ValidationError as error:
+        raise CheckpointError(f"{where}: {first_problem(error)}") from None
 
 
 def encoder_names() -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from goemo_eval.files import read_json, sha256_of_file
 from goemo_eval.frozen import Frozen
 from goemo_eval.models.config import Kind
 from goemo_eval.models.directory import WEIGHTS, decides
-from goemo_eval.models.said import printable
+from goemo_eval.models.said import first_problem
 
 MANIFEST = "goemo.json"
 SCHEMA_VERSION = 2
@@ -82,12 +82,7 @@ def read_manifest(path: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate(entry)
     except ValidationError as error:
-        first = error.errors()[0]
-        at = ".".join(str(part) for part in first["loc"])
-        what = first["msg"].removeprefix("Value error, ")
-        raise CheckpointError(
-            f"{file}: {printable(': '.join(filter(None, [at, what])))}: train again"
-        ) from None
+        raise CheckpointError(f"{file}: {first_problem(error)}: train again") from None
     if not any(name.endswith(".safetensors") for name in manifest.files):
         raise CheckpointError(f"{file}: lists no weights ({WEIGHTS}): train again")
     return manifest

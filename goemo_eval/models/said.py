@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
 
 def said(error: BaseException, *, most: int = 200) -> str:
     """Return an exception's kind and message in one line, without control characters.
@@ -24,3 +26,10 @@ def printable(text: str, *, most: int = 200) -> str:
     """
     cut = text if len(text) <= most else text[: most - 3] + "..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return where a model's first problem is and what it is, in a printable line."""
+    first = error.errors(include_input=False)[0]
+    at = ".".join(str(part) for part in first["loc"])
+    return printable(": ".join(filter(None, [at, first["msg"].removeprefix("Value error, ")])))

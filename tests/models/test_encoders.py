@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from safetensors.torch import load_file
 from goemo_eval.data.goemotions import EMOTIONS
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.errors import CheckpointError
+from goemo_eval.models import encoders
 from goemo_eval.models.checkpoint import read_checkpoint
 from goemo_eval.models.encoders import (
+    Encoder,
     Weights,
     build_model,
     encoder_names,
@@ -290,15 +293,13 @@ TINY = {
 
 
 @pytest.fixture
-def tiny_albert(monkeypatch: pytest.MonkeyPatch) -> Any:
-    from dataclasses import replace
-
+def tiny_albert() -> Encoder:
     albert = get_encoder("albert")
-    return replace(albert, config={**albert.config, **TINY, "embedding_size": 8})
+    return albert.model_copy(update={"config": {**albert.config, **TINY, "embedding_size": 8}})
 
 
 def test_a_random_architecture_folds_the_stand_in_tokenizers_ids(
-    tmp_path: Path, tiny_albert: Any, minilm_weights: Weights
+    tmp_path: Path, tiny_albert: Encoder, minilm_weights: Weights
 ) -> None:
     """ALBERT's vocabulary of 30,000 is smaller than the stand-in's."""
     checkpoint = write_untrained(
@@ -371,3 +372,51 @@ def test_a_config_alone_makes_no_weights(tmp_path: Path, weights_dir: Callable[.
     shutil.copy(weights_dir() / "config.json", tmp_path / "config.json")
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "bert"
     assert "only safetensors are loaded" in refused(lambda: build(tmp_path))
+
+
+TABLE = {"model_type": "bert", "hub_id": "owner/name", "revision": "0" * 40}
+
+
+@pytest.fixture
+def point(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, Any], None]]:
+    """Pretend that an installed package brings an encoder."""
+
+    def bring(name: str, table: Any) -> None:
+        def load() -> Any:
+            if isinstance(table, Exception):
+                raise table
+            return table
+
+        brought = SimpleNamespace(name=name, value="theirs:TABLE", load=load)
+        monkeypatch.setattr(encoders.metadata, "entry_points", lambda group: [brought])
+        encoders._registry.cache_clear()
+
+    yield bring
+    monkeypatch.undo()
+    encoders._registry.cache_clear()
+
+
+def test_encoders_of_installed_packages(point: Callable[[str, Any], None]) -> None:
+    point("theirs", TABLE)
+    assert get_encoder("theirs") == Encoder(name="theirs", **TABLE)
+    assert encoder_names()[-1] == "theirs"
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "message"),
+    [
+        ("minilm", TABLE, "encoder 'minilm' of theirs:TABLE: the name is taken: rename"),
+        ("theirs", 3, "must be a mapping with 'model_type': got 3"),
+        ("theirs", {}, "model_type: Field required"),
+        ("A B", TABLE, "name: String should match pattern"),
+        ("theirs", TABLE | {"x": 1}, "x: Extra inputs are not permitted"),
+        ("theirs", TABLE | {"revision": "main"}, "revision: String should match pattern"),
+        ("theirs", TABLE | {"revision": None}, "hub_id and revision go together"),
+        ("theirs", ImportError("gone"), "cannot be loaded (ImportError: gone): install its"),
+    ],
+)
+def test_packages_that_bring_something_else(
+    point: Callable[[str, Any], None], name: str, table: Any, message: str
+) -> None:
+    point(name, table)
+    assert message in refused(encoder_names)

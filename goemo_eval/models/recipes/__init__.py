@@ -15,7 +15,7 @@ from goemo_eval.errors import CheckpointError, unknown_name
 from goemo_eval.files import read_text
 from goemo_eval.models.compute import has_bf16
 from goemo_eval.models.manifest import Compute
-from goemo_eval.models.said import printable, said
+from goemo_eval.models.said import first_problem, said
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Exponent = Annotated[float, Field(ge=0, le=10)]
@@ -95,7 +95,7 @@ class Recipe(BaseModel):
                 try:
                     self._with(changed)
                 except ValidationError as error:
-                    raise ValueError(f"{kind}.{name}.{_first(error)}") from None
+                    raise ValueError(f"{kind}.{name}.{first_problem(error)}") from None
         return self
 
     def _with(self, changed: Mapping[str, Any]) -> Recipe:
@@ -154,13 +154,6 @@ def effective_compute(recipe: Recipe) -> Compute:
     )
 
 
-def _first(error: ValidationError) -> str:
-    """Return where the first problem is and what it is, in a line."""
-    first = error.errors()[0]
-    said = first["msg"].removeprefix("Value error, ")
-    return ": ".join(filter(None, [".".join(map(str, first["loc"])), said]))
-
-
 def recipe_names() -> tuple[str, ...]:
     """Return the names of the recipes that come with the library."""
     folder = resources.files(__package__)
@@ -198,7 +191,7 @@ def load_recipe(name: str) -> Recipe:
     try:
         return Recipe(name=stem, **tomllib.loads(text))
     except ValidationError as error:
-        raise CheckpointError(f"{path}: {printable(_first(error))}") from None
+        raise CheckpointError(f"{path}: {first_problem(error)}") from None
     except (ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a recipe in TOML ({said(error)})") from None
 
