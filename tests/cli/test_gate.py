@@ -1,25 +1,20 @@
 from __future__ import annotations
 
-import dataclasses
 import json
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from goemo_eval.cli.app import main
-from goemo_eval.data.schemes import get_scheme
-from goemo_eval.data.splits import Split
-from goemo_eval.models.checkpoint import Checkpoint, sha256_of_file, write_manifest
-from goemo_eval.models.encoders import Weights, get_encoder, load_tokenizer
-from goemo_eval.models.recipes import load_recipe
-from goemo_eval.models.writing import write_untrained
-from goemo_eval.pipeline.evaluate import Workbench
-from goemo_eval.pipeline.plan import Plan
+from goemo_eval.data.dataset import Split
+from goemo_eval.data.goemotions import EMOTIONS
+from goemo_eval.measure.metrics import score_predictions
+from goemo_eval.models.encoders import Weights, load_tokenizer
+from goemo_eval.records.decisions import pack_decisions
 from goemo_eval.records.files import dump_records
-from goemo_eval.records.schema import Cell, Record
+from goemo_eval.records.schema import Record, SplitScores
 
 Make = Callable[..., Record]
 
@@ -105,7 +100,7 @@ def test_an_unsupported_score_is_one_line(run: Run, files: Files, make_record: M
     )
     code, out, err = run(*files(old, old.model_copy(update={"scores": better})))
     assert (code, out) == (2, "")
-    assert "macro_f1 0.99" in err
+    assert "macro_f1, 0.99, does not follow from" in err
     assert len(err.splitlines()) == 1
 
 
@@ -130,99 +125,97 @@ def test_what_continuous_integration_reads(
     assert len(json.loads((tmp_path / "latency.json").read_text())) == 1
 
 
-def test_baseline_set_show_diff(run: Run, files: Files, make_record: Make, tmp_path: Path) -> None:
-    files(make_record(), make_record(wrong=0.3))
-    path = tmp_path / "baselines" / "sample.json"
-    code, out, err = run("baseline", "set", tmp_path / "old.json", "--out", path)
-    assert (code, out, err) == (0, f"{path}: 1 cells\n", "")
-    first = path.read_text()
-    code, out, _ = run("baseline", "set", tmp_path / "new.json", "--out", path)
-    assert code == 0
-    assert "decisions differ" in out
-    code, out, _ = run("baseline", "show", path)
-    assert code == 0
-    assert "minilm-simplified-torch-fp32" in out
-    (tmp_path / "first.json").write_text(first)
-    code, out, _ = run("baseline", "diff", tmp_path / "first.json", path)
-    assert code == 0
-    assert "joy: F1" in out
-    code, out, _ = run("baseline", "diff", path, path)
-    assert (code, out) == (0, "no score or decision differs\n")
-    assert run("gate", "--baseline", path, "--candidate", tmp_path / "new.json")[0] == 0
-    code, _, err = run("baseline", "set", tmp_path / "nowhere.json", "--out", path)
-    assert code == 2
-    assert "nowhere.json: cannot read" in err
+def test_what_cells_and_runs_share(run: Run, make_record: Make, tmp_path: Path) -> None:
+    """One loss among two cells: seen alone, not sure among two, seen per cell, not over many runs."""
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old.write_text(dump_records([make_record(), make_record("int8")]))
+    new.write_text(dump_records([make_record(wrong=0.235), make_record("int8")]))
+    words = ["gate", "--baseline", old, "--candidate", new, "--max-drop", "0.004"]
+    codes = {
+        option: run(*words, *option.split())[0]
+        for option in ("", "--alpha-per-cell", "--horizon 500", "--horizon 500 --alpha 0.49")
+    }
+    assert codes[""] == codes["--alpha-per-cell"] == 1
+    assert codes["--horizon 500"] == codes["--horizon 500 --alpha 0.49"] == 0
+    _, out, _ = run(*words, "--horizon", "500", "--strict")
+    assert "95% sure for 2 comparisons and 500 runs together" in out
+    assert "alpha 0.05 for 2 comparisons and 500 runs together, superiority" in out
+    content = json.loads(run(*words, "--json")[1])
+    assert [cell["alpha"] for cell in content["cells"]] == [0.025, 0.05]
 
 
-def with_head(checkpoint: Checkpoint, path: Path, weight: np.ndarray) -> Checkpoint:
-    """Copy a checkpoint, with another matrix in its classification head."""
-    from safetensors.numpy import load_file, save_file
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--max-drop", "nan"], "max_drop must lie in [0, 1]: got nan"),
+        (["--max-drop", "-0.1"], "max_drop must lie in [0, 1]: got -0.1"),
+        (["--alpha", "nan"], "alpha must lie between 0 and 0.5: got nan"),
+        (["--alpha", "0.5"], "alpha must lie between 0 and 0.5: got 0.5"),
+        (["--horizon", "0"], "horizon must be a whole number from 1 to 1,000,000: got 0"),
+        (["--horizon", "10000001"], "horizon must be a whole number"),
+        (["--max-drift", "inf"], "max_drift must lie in [0, 1]: got inf"),
+        (["--max-label-drop", "nan"], "max_label_drop must lie in [0, 1]: got nan"),
+        (["--per-label", "--max-label-drop", "2"], "max_label_drop must lie in [0, 1]: got 2.0"),
+        (["--max-slowdown", "nan"], "max_slowdown must be above 0: got nan"),
+        (["--min-speedup", "0"], "min_speedup must be above 0: got 0.0"),
+        (["--count"], "keep no count of runs: make one with goemo-eval baseline set"),
+    ],
+)
+def test_a_slip_is_one_line_and_exit_code_2(
+    run: Run, files: Files, make_record: Make, words: list[str], message: str
+) -> None:
+    code, out, err = run(*files(make_record(), make_record()), *words)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
 
-    shutil.copytree(checkpoint.path, path)
-    tensors = load_file(path / "model.safetensors")
-    tensors["classifier.weight"] = np.ascontiguousarray(weight, np.float32)
-    tensors["classifier.bias"] = np.zeros_like(tensors["classifier.bias"])
-    save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
-    changed = dataclasses.replace(
-        checkpoint, path=path, sha256=sha256_of_file(path / "model.safetensors")
-    )
-    write_manifest(changed)
-    return changed
 
-
-def features(checkpoint: Checkpoint, weights: Weights, texts: list[str]) -> np.ndarray:
-    """What the classification head sees of each text, shape (N, hidden size)."""
+def features(weights: Weights, texts: Sequence[str]) -> np.ndarray:
+    """What a classification head on MiniLM sees of each text, shape (N, hidden size)."""
     import torch
-    from transformers import BertForSequenceClassification
+    from transformers import AutoModel
 
-    encoded = load_tokenizer(weights)(texts, padding=True, return_tensors="pt")
-    encoder = BertForSequenceClassification.from_pretrained(checkpoint.path).bert
+    encoded = load_tokenizer(weights)(list(texts), padding=True, return_tensors="pt")
     with torch.inference_mode():
-        return np.asarray(encoder(**encoded).pooler_output)
+        return np.asarray(AutoModel.from_pretrained(weights.path)(**encoded).pooler_output)
 
 
-def test_a_checkpoint_made_worse_on_purpose_fails(
+def deciding(record: Record, split: Split, logits: np.ndarray) -> Record:
+    """The record of a model whose head gives these logits."""
+    targets, guess = split.labels.astype(bool), logits > 0
+    scores = score_predictions(targets, guess, labels=EMOTIONS)
+    return record.model_copy(
+        update={
+            "cell": record.cell.model_copy(update={"scheme": "raw"}),
+            "kind": "multilabel",
+            "labels": EMOTIONS,
+            "scores": SplitScores(validation=scores, test=scores),
+            "decisions": pack_decisions(targets, guess, len(EMOTIONS)),
+        }
+    )
+
+
+def test_a_model_made_worse_on_purpose_fails(
     run: Run,
+    files: Files,
+    make_record: Make,
     tmp_path: Path,
-    tsv_dir: Callable[..., Path],
     short_sample: dict[str, Split],
     minilm_weights: Weights,
 ) -> None:
-    """A head solved for the very texts that are scored, and the same head under noise."""
-    split = short_sample["train"]
-    plain = write_untrained(
-        get_encoder("minilm"),
-        get_scheme("raw"),
-        weights=minilm_weights,
-        out=tmp_path / "plain",
-        max_length=128,
-        seed=0,
-    )
-    seen = features(plain, minilm_weights, list(split.texts))
+    """MiniLM with a head solved for the very texts that are scored, and the same head under noise."""
+    split = short_sample["test"]
+    seen = features(minilm_weights, split.texts)
     ridge = seen.T @ seen + 0.1 * np.eye(seen.shape[1])
-    solved = np.linalg.solve(ridge, seen.T @ np.where(split.labels, 4.0, -4.0)).T
+    solved = np.linalg.solve(ridge, seen.T @ np.where(split.labels, 4.0, -4.0))
     noise = np.random.default_rng(0).normal(size=solved.shape) * solved.std()
-    good = with_head(plain, tmp_path / "good", solved)
-    bad = with_head(plain, tmp_path / "bad", solved + 3 * noise)
-    data = tsv_dir()
-    (data / "test.tsv").write_bytes((data / "train.tsv").read_bytes())
-    paths = []
-    for checkpoint in (good, bad):
-        plan = Plan(
-            source=data,
-            recipe=load_recipe("sample"),
-            store=tmp_path / "store",
-            threads=1,
-            checkpoints={("minilm", "raw"): checkpoint.path},
-            split_budget_s=0.0,
-        )
-        cell = Cell(encoder="minilm", scheme="raw", engine="torch", precision="fp32")
-        with Workbench(plan) as workbench:
-            paths.append(checkpoint.path / "records.json")
-            paths[-1].write_text(dump_records([workbench.measure(cell)]))
-    baseline = tmp_path / "baseline.json"
-    assert run("baseline", "set", paths[0], "--out", baseline)[0] == 0
-    assert run("gate", "--baseline", baseline, "--candidate", paths[0])[0] == 0
-    code, out, err = run("gate", "--baseline", baseline, "--candidate", paths[1])
+    good, bad = (
+        deciding(make_record(), split, seen @ head) for head in (solved, solved + 3 * noise)
+    )
+    files(good, bad)
+    baseline, old, new = tmp_path / "b.json", tmp_path / "old.json", tmp_path / "new.json"
+    assert run("baseline", "set", old, "--out", baseline)[0] == 0
+    assert run("gate", "--baseline", baseline, "--candidate", old)[0] == 0
+    code, out, err = run("gate", "--baseline", baseline, "--candidate", new)
     assert (code, err) == (1, ""), out
     assert "minilm-raw-torch-fp32: regression: the drop is at least 0." in out
