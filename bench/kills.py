@@ -115,7 +115,7 @@ def found(reports: Path) -> dict[str, Any]:
 def left_behind(store: Path, reports: Path) -> list[str]:
     """Return the files that no finished run should leave."""
     inside = [*(store / "work").glob("*"), *(store / "partial").glob("*")]
-    hidden = [path for path in reports.rglob(".*")] + [path for path in store.rglob(".*")]
+    hidden = [*reports.rglob(".*"), *store.rglob(".*")]
     return sorted(str(path.relative_to(path.anchor)) for path in [*inside, *hidden])
 
 

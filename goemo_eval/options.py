@@ -39,7 +39,7 @@ def _integers(value: Any) -> Any:
     parts = _listed(value)
     if isinstance(parts, tuple | list) and parts and all(isinstance(p, str) for p in parts):
         if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
-            raise ValueError(f"expected integers of 0 or more, such as 1,2,3: got {value!r}")
+            raise ValueError(f"expected integers of 0 or more, such as 1,2,3: got {str(value)[:80]!r}")
         return tuple(dict.fromkeys(map(int, parts)))
     return parts
 
@@ -52,7 +52,7 @@ def _pairs(value: Any) -> Any:
     for text in value:
         name, equals, directory = str(text).partition("=")
         if not (name and equals and directory):
-            raise ValueError(f"expected NAME=DIR: got {text!r}")
+            raise ValueError(f"expected NAME=DIR: got {str(text)[:80]!r}")
         found[name] = directory
     return found
 
@@ -298,7 +298,7 @@ def read_options(given: Mapping[str, Any], *, run_file: Path | None, prefix: str
             where = f"{prefix}{name.replace('_', '-')} {set_here[name]!s:.80}"
         else:
             where = f"{run_file}: {'.'.join([_in_toml(name), *rest])}"
-        raise OptionError(f"{where}: {said}") from None
+        raise OptionError(f"{where}: {' '.join(said.split())[:240]}") from None
 
 
 def find_run_file(directory: Path) -> Path | None:
@@ -319,7 +319,7 @@ def _read_run_file(path: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise OptionError(f"{path}: not TOML ({error})") from None
+        raise OptionError(f"{path}: not TOML ({' '.join(str(error).split())[:200]})") from None
     if path.name == PROJECT_FILE:
         content = content.get("tool", {}).get(PROJECT_TABLE, {})
     known: dict[str, dict[str, str]] = {}

@@ -141,6 +141,7 @@ class Goemo:
         from goemo_eval.measure.machine_load import Watch
         from goemo_eval.measure.scenarios import summarize_times
         from goemo_eval.pipeline.timing import timed
+        from goemo_eval.records.files import embed
 
         record = self.measure(cell)
         with self._uncaptured(), _crash_fails():
@@ -167,7 +168,7 @@ class Goemo:
             )
             record = self.session.add_latency(cell, scenario, latency)
         # Before any assertion: a failed one would otherwise leave its row without a verdict.
-        benchmark.extra_info["goemo"] = record.model_dump(mode="json")
+        benchmark.extra_info["goemo"] = embed(record)
         return record
 
     def over_budget(self, cell: Cell, scenario: str | None = None) -> list[Any]:
@@ -267,7 +268,7 @@ def pytest_benchmark_update_json(
     for row in output_json["benchmarks"]:
         early = row["extra_info"].get("goemo")
         if early is not None:
+            from goemo_eval.records.files import embed
             from goemo_eval.records.schema import Cell
 
-            final = session.records[Cell(**early["cell"]).id]
-            row["extra_info"]["goemo"] = final.model_dump(mode="json")
+            row["extra_info"]["goemo"] = embed(session.records[Cell(**early["cell"]).id])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -53,14 +55,12 @@ class Environment(Frozen):
     """Highest instruction set that the run was allowed (`--isa`); None: all that the CPU has."""
 
 
-def versions() -> dict[str, str]:
-    """Return the installed versions of the packages that a result may depend on."""
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Return the installed versions of packages; by default of those that a result may depend on."""
     found = {}
-    for package in PACKAGES:
-        try:
+    for package in packages:
+        with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 

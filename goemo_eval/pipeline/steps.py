@@ -24,6 +24,7 @@ from goemo_eval.measure.environment import versions
 from goemo_eval.measure.scenarios import texts_sha256
 from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint
 from goemo_eval.models.encoders import find_weights, get_encoder
+from goemo_eval.models.linear import LinearOptions
 from goemo_eval.models.recipes import effective_compute
 from goemo_eval.pipeline.children import in_fork, in_new_process
 from goemo_eval.pipeline.decide import Scored, decide
@@ -43,6 +44,7 @@ from goemo_eval.pipeline.work import (
     REPAIR,
     convert_checkpoint,
     fit_checkpoint,
+    fit_floor,
     predict_artifact,
     repair_variant,
     write_stand_in,
@@ -53,6 +55,8 @@ CALIBRATION_TEXTS = 256
 """Training texts, spread evenly over the split, on which an engine fits its INT8 ranges."""
 PROBE_TEXTS = 64
 """Test texts that a cell which is not scored is run on, to see what its process takes."""
+LINEAR = "linear"
+FITTED_BY = ("goemo-eval", "scikit-learn", "numpy", "scipy")
 TRAINED_BY = ("goemo-eval", "torch", "transformers", "accelerate", "scikit-learn")
 
 
@@ -116,6 +120,8 @@ def fit(run: Run, cell: Cell) -> Fitted:
         return Fitted(checkpoint, None)
     directory = plan.weights.get(cell.encoder)
     encoder = get_encoder(cell.encoder, directory)
+    if encoder.model_type == LINEAR:
+        return Fitted(read_checkpoint(_fit_floor(run, cell).content), None)
     weights = find_weights(encoder, directory)
     recipe = plan.recipe_of(cell.encoder, cell.scheme)
     splits = plan.dataset.splits
@@ -125,25 +131,24 @@ def fit(run: Run, cell: Cell) -> Fitted:
         "seed": cell.seed,
         "weights_sha256": weights.sha256,
         "max_length": recipe.max_length,
-        "versions": _versions(TRAINED_BY),
+        "versions": versions(TRAINED_BY),
         "isa_limit": isa_limit(),
     }
     reason = None
     if weights.kind == "random":
         reason = f"no pretrained weights: {weights.reason}"
-    else:
-        key = FitKey(
-            trained=True,
-            recipe=recipe.training_facts(),
-            compute=effective_compute(recipe),
-            train_sha256=splits["train"].sha256,
-            # The rows that choose an epoch or a bias are part of what made the weights.
-            validation_sha256=splits["validation"].sha256 if recipe.needs_validation else None,
-            threads=plan.threads,
-            **common,
-        )
-        if plan.train == "never" and run.store.find(key) is None:
-            reason = "not fine-tuned yet, and --train never"
+    key = FitKey(
+        trained=True,
+        recipe=recipe.training_facts(),
+        compute=effective_compute(recipe),
+        train_sha256=splits["train"].sha256,
+        # The rows that choose an epoch or a bias are part of what made the weights.
+        validation_sha256=splits["validation"].sha256 if recipe.needs_validation else None,
+        threads=plan.threads,
+        **common,
+    )
+    if reason is None and plan.train == "never" and run.store.find(key) is None:
+        reason = "not fine-tuned yet, and --train never"
 
     def train(out: Path) -> None:
         with run.store.partial(key) as partial:
@@ -178,6 +183,28 @@ def fit(run: Run, cell: Cell) -> Fitted:
     return Fitted(read_checkpoint(entry.content), reason)
 
 
+def _fit_floor(run: Run, cell: Cell) -> Entry:
+    """Fit the floor, whatever the policy of training: it takes less time than a look at an encoder."""
+    plan, task = run.plan, run.plan.task(cell.scheme)
+    key = FitKey(
+        encoder=cell.encoder,
+        trained=True,
+        scheme=task.scheme.facts(),
+        seed=cell.seed,
+        weights_sha256=None,
+        max_length=0,
+        recipe=LinearOptions().training_facts(),
+        train_sha256=plan.dataset.splits["train"].sha256,
+        versions=versions(FITTED_BY),
+        isa_limit=None,
+    )
+
+    def make(out: Path) -> None:
+        in_fork(fit_floor, task, seed=cell.seed, out=out)
+
+    return run.store.get_or(key, make)
+
+
 def convert(run: Run, cell: Cell) -> Converted:
     """Return a cell's artifact; of an INT8 cell that loses too much, the repaired one.
 
@@ -189,7 +216,7 @@ def convert(run: Run, cell: Cell) -> Converted:
         If a process died.
     """
     plain = _convert(run, cell, Variant(engine=cell.engine, precision=cell.precision))
-    if cell.precision == "fp32" or run.plan.int8_repair == "never":
+    if cell.precision == "fp32" or cell.engine == LINEAR or run.plan.int8_repair == "never":
         return plain
     if fit(run, cell).unscored_reason is not None:
         return plain
@@ -251,7 +278,7 @@ def _convert(run: Run, cell: Cell, variant: Variant, *, read: bool = False) -> C
         max_length=checkpoint.max_length,
         variant=variant,
         calibration_sha256=texts_sha256(calibration) if calibration else None,
-        versions=_versions(("goemo-eval", *engine.converted_by)),
+        versions=versions(("goemo-eval", *engine.converted_by)),
         dot_products=has_dot_products(),
         isa_limit=isa_limit(),
     )
@@ -284,7 +311,7 @@ def _predict(run: Run, cell: Cell, converted: Converted) -> Predicted:
         texts_sha256={name: texts_sha256(rows) for name, rows in wanted.items()},
         one_at_a_time=bool(alone),
         threads=plan.threads,
-        versions=_versions(("goemo-eval", *ENGINES[cell.engine].run_by)),
+        versions=versions(("goemo-eval", *ENGINES[cell.engine].run_by)),
         **machine(),
     )
 
@@ -316,7 +343,7 @@ def _decide(run: Run, cell: Cell, predicted: Predicted) -> tuple[Scored, Entry]:
         targets_sha256=_targets_sha256(run, cell),
         strategy=plan.strategy_of(cell.encoder, cell.scheme),
         reference_sha256=reference[1].sha256 if reference else None,
-        versions=_versions(("goemo-eval", "scikit-learn", "numpy", "scipy")),
+        versions=versions(("goemo-eval", "scikit-learn", "numpy", "scipy")),
     )
 
     def make(out: Path) -> None:
@@ -392,10 +419,6 @@ def _targets_sha256(run: Run, cell: Cell) -> str:
         digest.update(f"{name} {targets.dtype} {targets.shape} ".encode())
         digest.update(targets.tobytes() + texts_sha256(task.texts[name]).encode())
     return digest.hexdigest()
-
-
-def _versions(names: Sequence[str]) -> dict[str, str]:
-    return {name: version for name, version in versions().items() if name in names}
 
 
 def spread(texts: Sequence[str], count: int) -> list[str]:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from goemo_eval.data.dataset import Split
     from goemo_eval.data.schemes import Scheme
+    from goemo_eval.data.task import Task
     from goemo_eval.engines.artifact import Variant
     from goemo_eval.measure.thresholds import Thresholds
     from goemo_eval.models.checkpoint import Checkpoint
@@ -61,6 +62,13 @@ def fit_checkpoint(
         threads=threads,
         validation=watched,
     )
+
+
+def fit_floor(task: Task, *, seed: int, out: Path) -> None:
+    """Fit TF-IDF features and a linear model a label into `out`."""
+    from goemo_eval.models.linear import fit_linear
+
+    fit_linear(task, out=out, seed=seed)
 
 
 def write_stand_in(
@@ -109,7 +117,6 @@ def repair_variant(
     """Find what an INT8 cell must smooth and keep in FP32, and write it to ``out/repair.json``."""
     from dataclasses import asdict
 
-    from goemo_eval.engines.registry import converter
     from goemo_eval.measure.scoring import score_logits
     from goemo_eval.pipeline.repair import repair
 
@@ -135,7 +142,6 @@ def repair_variant(
         scratch=scratch,
     )
     (out / REPAIR).write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
-    del converter
 
 
 def predict_artifact(

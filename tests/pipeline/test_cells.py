@@ -1,131 +1,113 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from goemo_eval.errors import GoemoError
-from goemo_eval.pipeline.matrix import (
-    get_profile,
-    matrix,
-    parse_checkpoints,
-    parse_dominance,
-    parse_list,
-    parse_seeds,
-    parse_train,
-    parse_weights,
+from goemo_eval.options import read_options
+from goemo_eval.pipeline.cells import Matrix, matrix
+
+CSV = "text,labels\n" + "".join(
+    f'"text {i} {"bug" if i % 2 else "bill"}","{"bug" if i % 2 else "billing"}"\n' for i in range(40)
 )
 
 
-def ids(**narrowed: str) -> list[str]:
-    defaults = {"encoders": "", "schemes": "", "engines": "", "precisions": ""}
-    cells = matrix(**defaults | narrowed, seeds=(0,), weights={}, checkpoints={})
-    return [cell.id for cell in cells]
+def resolve(**given: Any) -> Matrix:
+    return matrix(read_options(given, run_file=None))
 
 
-def test_whole_matrix() -> None:
-    whole = ids()
-    assert len(whole) == 4 * 2 * 3 * 2
-    assert whole[:2] == ["albert-raw-torch-fp32", "albert-raw-torch-int8"]
+def test_the_sample_in_torch_and_the_floor_beside_it_fp32_before_int8() -> None:
+    cells = [cell.id for cell in resolve().cells]
+    assert cells[:2] == ["albert-raw-torch-fp32", "albert-raw-torch-int8"]
+    assert "minilm-simplified-torch-int8" in cells
+    assert "tfidf-raw-linear-fp32" in cells
+    assert not any("onnxruntime" in cell for cell in cells)
+    assert len(cells) == len(set(cells)) == 20
 
 
-def test_narrowed_keeps_fp32_first() -> None:
-    assert ids(
-        encoders="minilm", schemes="simplified", engines="torch", precisions="int8,fp32"
-    ) == [
-        "minilm-simplified-torch-fp32",
-        "minilm-simplified-torch-int8",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("narrowed", "message"),
-    [
-        ({"encoders": "bart"}, "unknown encoder 'bart': known are albert"),
-        ({"schemes": "rwa"}, "unknown scheme 'rwa': known are ekman, raw"),
-        ({"engines": "tvm"}, "unknown engine 'tvm': known are onnxruntime, openvino, torch"),
-        ({"precisions": "int4"}, "unknown precision 'int4': known are fp32, int8"),
-    ],
-)
-def test_unknown_names(narrowed: dict[str, str], message: str) -> None:
-    with pytest.raises(GoemoError, match=message):
-        ids(**narrowed)
-
-
-def test_an_encoder_of_ones_own(tmp_path: Path, tiny_weights_dir: Path) -> None:
-    checkpoints = parse_checkpoints([f"mine-raw={tmp_path}"])
-    assert checkpoints == {("mine", "raw"): tmp_path}
-    weights = parse_weights([f"tiny={tiny_weights_dir}"])
-    cells = matrix(
-        encoders="mine,tiny",
-        schemes="raw",
-        engines="",
-        precisions="fp32",
-        seeds=(2,),
-        weights=weights,
-        checkpoints=checkpoints,
-        default_engines=["torch"],
-    )
-    assert [cell.id for cell in cells] == ["mine-raw-torch-fp32-s2", "tiny-raw-torch-fp32-s2"]
-
-
-@pytest.mark.parametrize("text", ["minilm", "minilm=", "=.", "minilm=nowhere"])
-def test_malformed_pairs(text: str) -> None:
-    with pytest.raises(GoemoError, match="--weights"):
-        parse_weights([text])
-    with pytest.raises(GoemoError, match="--checkpoint"):
-        parse_checkpoints([text])
-
-
-def test_checkpoint_of_an_unknown_scheme(tmp_path: Path) -> None:
-    with pytest.raises(GoemoError, match="unknown scheme 'rwa'"):
-        parse_checkpoints([f"minilm-rwa={tmp_path}"])
-
-
-def test_choices() -> None:
-    assert parse_train("never") == "never"
-    assert parse_dominance("auto") == "auto"
-    assert parse_list("", "scheme", ["a", "b"]) == ("a", "b")
-    assert parse_list("b, b", "scheme", ["a", "b"]) == ("b",)
-    for wrong in (
-        lambda: parse_train("always"),
-        lambda: parse_dominance("most"),
-        lambda: get_profile("x"),
-    ):
-        with pytest.raises(GoemoError, match="known are"):
-            wrong()
-
-
-def test_seeds_multiply_the_cells() -> None:
-    cells = matrix(
-        encoders="minilm",
-        schemes="raw",
-        engines="torch",
-        precisions="",
-        seeds=parse_seeds("1, 2,1"),
-        weights={},
-        checkpoints={},
-    )
-    assert [cell.id for cell in cells] == [
+def test_seeds_engines_and_precisions_narrow_or_widen() -> None:
+    found = resolve(encoders="minilm", schemes="raw", engines="torch,openvino", precisions="fp32", seeds="1,2")
+    assert [cell.id for cell in found.cells] == [
         "minilm-raw-torch-fp32-s1",
-        "minilm-raw-torch-int8-s1",
+        "minilm-raw-openvino-fp32-s1",
         "minilm-raw-torch-fp32-s2",
-        "minilm-raw-torch-int8-s2",
+        "minilm-raw-openvino-fp32-s2",
     ]
-    for wrong in ("", "a", "-1", "1.5", "1;2"):
-        with pytest.raises(GoemoError, match=r"--seeds .*expected integers"):
-            parse_seeds(wrong)
 
 
-def test_a_checkpoint_has_one_seed(tmp_path: Path) -> None:
-    brought = {("minilm", "raw"): tmp_path}
-    with pytest.raises(GoemoError, match="--checkpoint minilm-raw was fine-tuned with one seed"):
-        matrix(
-            encoders="minilm",
-            schemes="raw",
-            engines="",
-            precisions="",
-            seeds=(1, 2),
-            weights={},
-            checkpoints=brought,
-        )
+def test_data_of_ones_own_with_one_label_a_text_have_softmax_alone(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(CSV)
+    found = resolve(data=str(tmp_path / "t.csv"), encoders="tfidf")
+    assert {cell.scheme for cell in found.cells} == {"simplified"}
+    assert found.plan.recipe.name == "strong"
+    assert found.reports == Path("reports/t")
+
+
+def test_a_scheme_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(CSV)
+    found = resolve(
+        data=str(tmp_path / "t.csv"),
+        encoders="tfidf",
+        schemes="money",
+        groups={"money": {"money": ["billing"], "rest": ["bug"]}},
+    )
+    assert found.plan.scheme("money").labels == ("money", "rest")
+
+
+@pytest.fixture
+def brought(tiny_weights_dir: Path, tmp_path: Path) -> Callable[..., Any]:
+    (tmp_path / "mine").mkdir()
+
+    def call(**given: Any) -> Matrix:
+        return resolve(engines="torch", **given)
+
+    return call
+
+
+def test_a_brought_checkpoint_says_which_cells_there_are(brought: Any, tmp_path: Path) -> None:
+    words = {"checkpoint": [f"mine-raw={tmp_path / 'mine'}"], "train": "never"}
+    for given in (words, words | {"encoders": "mine"}):
+        assert [cell.id for cell in brought(**given).cells] == ["mine-raw-torch-fp32", "mine-raw-torch-int8"]
+
+
+def test_brought_weights_are_measured_under_every_scheme(brought: Any, tiny_weights_dir: Path) -> None:
+    found = brought(weights=[f"mine={tiny_weights_dir}"], precisions="fp32")
+    assert [cell.id for cell in found.cells] == ["mine-raw-torch-fp32", "mine-simplified-torch-fp32"]
+
+
+MISTAKES: list[tuple[dict[str, Any], str]] = [
+    ({"encoders": "roberta"}, "unknown encoder 'roberta'"),
+    ({"encoders": "../../x"}, "encoder"),
+    ({"encoders": "A B"}, "encoder"),
+    ({"schemes": "rwa"}, "unknown scheme 'rwa'"),
+    ({"engines": "tensorrt"}, "unknown engine 'tensorrt'"),
+    ({"precisions": "int4"}, "unknown precision 'int4'"),
+    ({"recipe": "none"}, "unknown recipe 'none'"),
+    ({"thresholds": "best"}, "unknown strategy 'best'"),
+    ({"data": "/nowhere"}, "/nowhere"),
+    ({"checkpoint": ["mine-raw=/nowhere"]}, "--checkpoint mine-raw=/nowhere: no such directory"),
+    ({"checkpoint": ["mine=HERE"]}, "expected ENCODER-SCHEME=DIR"),
+    ({"checkpoint": ["mine-rwa=HERE"]}, "unknown scheme 'rwa'"),
+    ({"checkpoint": ["mine-raw=HERE"], "seeds": "1,2"}, "fine-tuned with one seed"),
+    ({"checkpoint": ["mine-raw=HERE"], "encoders": "minilm"}, "leaves out mine"),
+    ({"checkpoint": ["mine-raw=HERE"], "schemes": "simplified"}, "add --checkpoint mine-simplified=DIR"),
+    ({"weights": ["mine=/nowhere"]}, "--weights mine=/nowhere: no such directory"),
+    ({"encoders": "tfidf", "schemes": "ekman", "groups": {"x": {"a": ["nothing"]}}}, ""),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), MISTAKES)
+def test_a_mistake_is_one_line(tmp_path: Path, given: dict[str, Any], said: str) -> None:
+    here = {
+        key: [text.replace("HERE", str(tmp_path)) for text in value] if isinstance(value, list) else value
+        for key, value in given.items()
+    }
+    if not said:
+        assert resolve(**here).cells
+        return
+    with pytest.raises(GoemoError, match="^[^\n]+$") as caught:
+        resolve(**here)
+    assert said in str(caught.value)
