@@ -25,6 +25,7 @@ from goemo_eval.engines.tokens import Tokens, save_tokens
 from goemo_eval.engines.torch_int8 import Kernels, fill, find_kernels, quantize, state
 from goemo_eval.errors import EngineError
 from goemo_eval.models.checkpoint import Checkpoint
+from goemo_eval.models.loading import POOLING
 from goemo_eval.models.pooling import restore_pooling
 from goemo_eval.models.pretrained import Layer, Pretrained, load_pretrained
 from goemo_eval.models.quiet import quiet_transformers
@@ -209,10 +210,10 @@ def load(artifact: Artifact, *, threads: int) -> TorchPredictor:
     if info.variant.precision == "int8":
         kernels = find_kernels(weight_bits=_weight_bits(info), dot_products=has_dot_products())
     try:
-        module = fill(_skeleton(path), _read(path / WEIGHTS), kernels)
+        module = restore_pooling(fill(_skeleton(path), _read(path / WEIGHTS), kernels).eval())
     except EngineError as error:
         raise EngineError(f"{path / WEIGHTS}: {error}: export the cell again") from None
-    return TorchPredictor(info, module.eval(), Tokens(path, info.tokens), kernels)
+    return TorchPredictor(info, module, Tokens(path, info.tokens), kernels)
 
 
 def describe() -> str:
@@ -265,7 +266,9 @@ def _skeleton(path: Path) -> Any:
         config = AutoConfig.from_pretrained(path, local_files_only=True)
         with torch.device("meta"):
             module = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
-    return restore_pooling(module)
+    if getattr(config, POOLING, None) == "mean" and hasattr(module.base_model, "pooler"):
+        module.base_model.pooler = None  # it is not among the tensors; `restore_pooling` needs them
+    return module
 
 
 def _save(tensors: Mapping[str, Any], file: Path) -> None:
@@ -280,7 +283,8 @@ def _save(tensors: Mapping[str, Any], file: Path) -> None:
             same[name] = other
         else:
             kept[name] = tensor.numpy()
-    save_file(kept, file, metadata={"format": "pt", _SAME: json.dumps(same)})
+    # One entry only: safetensors writes several in any order, and the same model other bytes.
+    save_file(kept, file, metadata={_SAME: json.dumps(same)} if same else {"format": "pt"})
 
 
 def _read(file: Path) -> dict[str, Any]:
