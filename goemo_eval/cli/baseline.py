@@ -36,7 +36,8 @@ def set_baseline(
         int | None,
         typer.Option(
             metavar="RUNS",
-            help="Runs of the gate since the file was written that nobody counted; 1 by default.",
+            help="Runs of the gate since the file was written that nobody counted: 1 by default; 0 where "
+            "every run is given --count.",
         ),
     ] = None,
     keep_latency: Annotated[
@@ -55,8 +56,9 @@ def set_baseline(
     With --keep-anchor the gate goes on comparing with an older state as well, so that losses that each keep
     the budget cannot add up unseen. Without it, the new state is where drift is measured from.
 
-    The file also counts the runs of the gate that its test split has judged: one for each new state, what
-    --judged says instead (see the history of your CI jobs), and what `goemo-eval gate --count` adds.
+    The file also counts the runs of the gate that its test split has judged. It lies in git, so it counts what is
+    committed: 1 for each new state, or what --judged says (see the history of your CI jobs), and what
+    `goemo-eval gate --count` adds where its change is committed, on one branch. Another test split starts at 0.
     """
     from goemo_eval.files import write_atomic
     from goemo_eval.judge.baseline import compare, dump_baseline, read_baseline, update_baseline
