@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,28 +18,42 @@ from typing import Any
 from goemo_eval.errors import CheckpointError
 from goemo_eval.files import read_json, sha256_of_file, write_atomic
 
+SECONDS_BETWEEN = 30.0
+"""Between two states: one of MiniLM takes 270 MB, and a rerun repeats what came after the last."""
 _LIST = "goemo_state.json"
 _TRAINER = "trainer_state.json"
 _MOST_BYTES = 64 << 20
 _log = logging.getLogger(__name__)
 
 
-def state_keeper(facts: str) -> Any:
-    """Return a callback of Trainer that lists the files of each state once it is written.
+def state_keeper(facts: str, *, timed: bool) -> Any:
+    """Return a callback of Trainer that asks for states and lists the files of each once it is written.
 
     Parameters
     ----------
     facts : str
         Hash of what decides the run: a state of another one is not gone on from.
+    timed : bool
+        Ask for a state every `SECONDS_BETWEEN`; else Trainer's arguments say when. Writing one
+        changes no weight, so that it may depend on the clock.
     """
     from transformers import TrainerCallback
 
     class StateKeeper(TrainerCallback):  # type: ignore[misc]
-        """Lists files when a state is complete."""
+        """Asks for states, and lists their files when they are complete."""
+
+        def __init__(self) -> None:
+            self._last = time.monotonic()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            del args, state
+            if timed and time.monotonic() - self._last >= SECONDS_BETWEEN:
+                control.should_save = True
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             del control
             _wait_for_everyone()  # each process writes its own generator's state
+            self._last = time.monotonic()
             if state.is_world_process_zero:
                 _list_files(Path(args.output_dir) / f"checkpoint-{state.global_step}", facts)
 

@@ -130,7 +130,7 @@ def fine_tune(
             eval_dataset=judged,
             data_collator=DataCollatorWithPadding(tokenizer),
             compute_loss_func=loss and (lambda out, targets, **_: loss(out.logits, targets)),
-            callbacks=[line.callback(), state_keeper(facts)],
+            callbacks=[line.callback(), state_keeper(facts, timed=_timed(validation))],
         )
         trainer.get_train_dataloader = functools.partial(train_batches, trainer, seed)
         if (recipe.layer_decay, recipe.head_rate_factor) != (1.0, 1.0):
@@ -254,9 +254,11 @@ def _arguments(recipe: Recipe, compute: Compute, partial: Path, *, seed: int, wa
     from transformers import TrainingArguments
 
     schedule = {"constant": "constant_with_warmup"}.get(recipe.schedule, recipe.schedule)
-    # Where epochs are scored, states are saved after the score: a resumed run has seen it.
-    saving: dict[str, Any] = {"save_strategy": "steps", "save_steps": 0.1}
+    saving: dict[str, Any] = {"save_strategy": "no"}  # `state_keeper` asks for states
+    if _processes() > 1:  # which must agree when
+        saving = {"save_strategy": "steps", "save_steps": 0.1}
     if watched:
+        # States are saved after an epoch's score: a resumed run has seen it.
         saving = {
             "save_strategy": "epoch",
             "eval_strategy": "epoch",
@@ -307,6 +309,11 @@ def _optimizer(trainer: Any, recipe: Recipe) -> Any:
         head_rate_factor=recipe.head_rate_factor,
     )
     return kind(groups, **options)
+
+
+def _timed(validation: Validation | None) -> bool:
+    """Say whether states are saved by the clock."""
+    return validation is None and _processes() == 1
 
 
 def _processes() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from transformers import Trainer, TrainerCallback
 
 from goemo_eval.data.dataset import Split
 from goemo_eval.data.schemes import get_scheme
+from goemo_eval.models import states
 from goemo_eval.models.checkpoint import Checkpoint
 from goemo_eval.models.encoders import find_weights, get_encoder
 from goemo_eval.models.recipes import Recipe
@@ -29,6 +30,13 @@ FILES = (
     "goemo_state.json",
 )
 Run = Callable[..., Checkpoint]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _a_state_after_each_step() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(states, "SECONDS_BETWEEN", 0.0)
+        yield
 
 
 class Interrupt(TrainerCallback):
@@ -91,8 +99,8 @@ def interrupted(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(Trainer, "__init__", init)
         with pytest.raises(KeyboardInterrupt):
             run(where)
-    states = sorted(state.name for state in (where / "partial").iterdir())
-    assert states == ["checkpoint-6", "checkpoint-7"]
+    kept = sorted(state.name for state in (where / "partial").iterdir())
+    assert kept == ["checkpoint-6", "checkpoint-7"]
     assert {file.name for file in (where / "partial" / "checkpoint-7").iterdir()} == {*FILES}
     return where / "partial"
 
@@ -214,11 +222,11 @@ def test_the_best_epochs_state_is_needed_too(
     undisturbed = run(tmp_path / "whole", validation=scored(9, []), **options)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut", validation=scored(3, []), **options)
-    states = tmp_path / "cut" / "partial"
-    assert {state.name for state in states.iterdir()} == {"checkpoint-10", "checkpoint-15"}
+    left = tmp_path / "cut" / "partial"
+    assert {state.name for state in left.iterdir()} == {"checkpoint-10", "checkpoint-15"}
     gone = {"the last": "checkpoint-15", "the best": "checkpoint-10"}.get(lost)
     if gone:
-        (states / gone / "model.safetensors").unlink()
+        (left / gone / "model.safetensors").unlink()
     done = {"neither": 3, "the last": 2, "the best": 0}[lost]
     steps.clear()
     found = run(tmp_path / "cut", validation=scored(9, [1] * done), **options)
