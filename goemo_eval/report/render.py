@@ -10,7 +10,7 @@ from goemo_eval.files import write_atomic
 from goemo_eval.records.files import Provenance, dump_records
 from goemo_eval.records.schema import Record
 from goemo_eval.report.data_files import Form, data_files, data_tables
-from goemo_eval.report.figures.plots import draw
+from goemo_eval.report.figures.plots import PLOTS, draw
 from goemo_eval.report.findings import find
 from goemo_eval.report.html import to_html
 from goemo_eval.report.markdown import to_markdown
@@ -45,7 +45,8 @@ def write_report(
     Returns
     -------
     Path
-        That of ``report.md``. The same arguments give the same bytes.
+        That of ``report.md``. The same arguments give the same bytes. A figure of an earlier report there that
+        these records have nothing to show in is removed.
 
     Raises
     ------
@@ -69,7 +70,11 @@ def write_report(
         "report.html": to_html(blocks, title or TITLE, pictures).encode(),
         "report.md": to_markdown(blocks).encode(),
     }
-    return _write(files, Path(out)) / "report.md"
+    directory = _write(files, Path(out))
+    known = (f"{name}.{form}" for name in (*PLOTS, *STUDY_PLOTS) for form in ("png", "svg"))
+    for stale in (name for name in known if name not in figures):
+        (directory / "figures" / stale).unlink(missing_ok=True)
+    return directory / "report.md"
 
 
 def write_data(records: Sequence[Record], out: str | Path, form: Form) -> list[Path]:

@@ -67,6 +67,16 @@ def test_its_section_stands_on_its_data_alone(report: Path, rendered: Path) -> N
     assert before.rstrip() == others.split("\n## How it was measured")[0].rstrip()
 
 
+def test_its_figures_do_not_outlast_its_data(
+    make_record: Callable[..., Record], study_data: Data, tmp_path: Path
+) -> None:
+    write_report([make_record(data=study_data), make_record("int8", data=study_data)], tmp_path)
+    assert (tmp_path / "figures/study4.svg").exists()
+    (tmp_path / "figures/mine.png").touch()
+    write_report([make_record()], tmp_path)
+    assert {p.stem for p in (tmp_path / "figures").iterdir()} == {"scores", "cost", "mine"}
+
+
 def test_its_values_stand_beside_ours(report: Path, of_the_study: list[Record]) -> None:
     text = report.read_text().split("## What the study claimed")[1]
     line = next(t for t in text.splitlines() if t.startswith("| minilm | simplified |"))

@@ -102,7 +102,7 @@ def _label(
         times = [r.latency["real"] for r in rows]
         seconds = [v * 1e3 for t in times for v in (t.p50_s, t.p95_s)]
         log_axis(axes[1], "ms per batch, p50 to p95", seconds, room=6)
-    log_axis(axes[-1], "MB on disk", [_size(r) for r in rows], room=5)
+    log_axis(axes[-1], "MB on disk", [_size(r) for r in rows], room=6)
 
 
 def _look(record: Record, colour: str) -> dict[str, Any]:

@@ -41,18 +41,22 @@ def _changes(view: View, intervals: Intervals) -> list[str]:
         ours = [pair.int8 for pair in view.shown.pairs if pair.int8.cell.engine == engine]
         parts = []
         if ratios := [s.ratio for r in ours if (s := stable_speedup(r.speedup))]:
-            speed = spread(min(ratios), max(ratios), 2)
-            parts.append(f"is {speed} times as fast as its FP32 ({len(ratios)} pairs)")
+            parts.append(f"is {_span(ratios, 2)} times as fast as its FP32 ({len(ratios)} pairs)")
         changes = {r.cell.id: c for r in ours if (c := intervals.int8.get(r.cell.id))}
         if changes:
             points = [c.point for c in changes.values()]
             parts.append(
-                f"changes test Macro-F1 by {spread(min(points), max(points), signed=True)} "
-                f"({len(points)} pairs)"
+                f"changes test Macro-F1 by {_span(points, 3, signed=True)} ({len(points)} pairs)"
             )
         if parts:
             found.append(f"{escape(engine)} INT8 {' and '.join(parts)}.{_beyond_chance(changes)}")
     return found
+
+
+def _span(values: Sequence[float], digits: int, *, signed: bool = False) -> str:
+    """Return the least and the greatest of some values, or one where they look the same."""
+    ends = [number(value, digits, signed=signed) for value in (min(values), max(values))]
+    return " to ".join(dict.fromkeys(ends))
 
 
 def _beyond_chance(changes: Mapping[str, Interval]) -> str:
