@@ -12,7 +12,7 @@ from goemo_eval.report.sections.int8 import int8_section
 from goemo_eval.report.sections.method import method_section
 from goemo_eval.report.sections.scores import scores_section
 from goemo_eval.report.sections.speed import speed_section
-from goemo_eval.report.study.figures import STUDY_PLOTS
+from goemo_eval.report.study.plots import STUDY_PLOTS
 from goemo_eval.report.study.section import study_section
 from goemo_eval.report.text import escape
 from goemo_eval.report.times import notices

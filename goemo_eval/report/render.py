@@ -15,7 +15,7 @@ from goemo_eval.report.findings import find
 from goemo_eval.report.html import to_html
 from goemo_eval.report.markdown import to_markdown
 from goemo_eval.report.page import page
-from goemo_eval.report.study.figures import STUDY_PLOTS
+from goemo_eval.report.study.plots import STUDY_PLOTS
 
 TITLE = "goemo_eval report"
 

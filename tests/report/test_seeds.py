@@ -17,7 +17,7 @@ from goemo_eval.report.figures.drawing import new_figure
 from goemo_eval.report.findings import find
 from goemo_eval.report.render import write_report
 from goemo_eval.report.seeds import seed_note
-from goemo_eval.report.study.figures import draw_gain, draw_macro_f1
+from goemo_eval.report.study.bars import draw_gain, draw_macro_f1
 
 Make = Callable[..., Record]
 

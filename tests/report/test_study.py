@@ -13,8 +13,9 @@ from goemo_eval.records.view import View
 from goemo_eval.report.figures.drawing import new_figure
 from goemo_eval.report.findings import find
 from goemo_eval.report.render import write_report
-from goemo_eval.report.study.figures import STUDY_PLOTS, draw_latency, draw_trade_off
+from goemo_eval.report.study.plots import STUDY_PLOTS
 from goemo_eval.report.study.published import load_study, study_of
+from goemo_eval.report.study.timed import draw_latency, draw_trade_off
 
 
 def test_the_four_encoders_under_both_schemes() -> None:

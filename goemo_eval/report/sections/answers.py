@@ -47,7 +47,7 @@ def _box(found: Findings, said: Recommendation) -> Answer:
     facts = [
         ("Scores", _scores(answer, said, intervals)),
         ("Loses to the best", _loss(answer, found, said)),
-        ("Gains over the floor", _gain(answer, chosen, floor, intervals)),
+        ("Gains over the floor", _gain(answer, chosen, floor, intervals, max_loss=said.max_loss)),
         ("How fast", _speed(answer)),
         ("How large", _size(answer)),
         ("Believe it because", _reasons(found.view, answer)),
@@ -88,14 +88,21 @@ def _loss(record: Record, found: Findings, said: Recommendation) -> str:
     )
 
 
-def _gain(record: Record, chosen: Record, floor: Record | None, intervals: Intervals) -> str:
+def _gain(
+    record: Record,
+    chosen: Record,
+    floor: Record | None,
+    intervals: Intervals,
+    *,
+    max_loss: float,
+) -> str:
     if floor is None:
         return f"unknown: no cell of {FLOOR} was scored"
     if record.cell != floor.cell:
         certain = intervals.floor.get(record.cell.id)
         return f"{_over(record, floor)}{_between(certain)} over {escape(floor.cell.id)}"
     if record.cell == chosen.cell:
-        return "it is the floor: no cell that scores much more is as cheap"
+        return f"it is the floor, and no cell gains more than {max_loss:g} over it"
     certain = intervals.floor.get(chosen.cell.id)
     return (
         f"it is the floor: {escape(chosen.cell.id)} gains {_over(chosen, floor)}{_between(certain)} over it, "
