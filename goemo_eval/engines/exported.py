@@ -1,0 +1,102 @@
+"""What every exporter needs: refusals in a line, and the comparison of what came out with torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from goemo_eval.errors import EngineError, GoemoError
+from goemo_eval.models.pretrained import Layer, Pretrained
+
+TOLERANCE = 1e-4
+_LENGTHS = (21, 13, 2)
+
+
+@contextmanager
+def conversion(path: Path, engine: str) -> Iterator[None]:
+    """Turn what a converter raises into one line: it says why in many, and in classes of its own.
+
+    Raises
+    ------
+    EngineError
+        With the mend: another engine.
+    """
+    try:
+        yield
+    except (GoemoError, MemoryError):
+        raise
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        said = " ".join((lines or [""])[0].split())[:160]
+        raise EngineError(
+            f"{path}: {engine} cannot convert this model ({type(error).__name__}: {said}): use another engine"
+        ) from None
+
+
+def check_layers(kept_fp32: Collection[str], layers: Sequence[Layer]) -> None:
+    """Refuse names of layers that the model does not have.
+
+    Raises
+    ------
+    EngineError
+        Naming the first, and a layer that exists.
+    """
+    known = {layer.name for layer in layers}
+    for name in kept_fp32:
+        if name not in known:
+            raise EngineError(
+                f"kept_fp32 names the layer {name!r}, which the model lacks: its linear layers are "
+                f"called like {layers[0].name!r}"
+            )
+
+
+def check_logits(
+    pretrained: Pretrained,
+    run: Callable[[Mapping[str, npt.NDArray[np.int64]]], npt.NDArray[Any]],
+    *,
+    engine: str,
+) -> None:
+    """Compare a converted model with torch on another shape than the one that was traced.
+
+    Parameters
+    ----------
+    pretrained : Pretrained
+    run : callable
+        Arrays by input name -> logits, shape (B, K).
+    engine : str
+        For the message.
+
+    Raises
+    ------
+    EngineError
+        If a logit differs by more than `TOLERANCE`, relative to the largest where that is above 1.
+    """
+    import torch
+
+    rng = np.random.default_rng(0)
+    longest = min(max(_LENGTHS), pretrained.checkpoint.max_length)
+    lengths = np.minimum(_LENGTHS, longest)
+    ids = rng.integers(0, pretrained.vocab_size, (len(lengths), longest))
+    order = np.arange(longest)
+    if pretrained.padding_side == "left":
+        order = order[::-1]
+    mask = (order < lengths[:, None]).astype(np.int64)
+    ids = np.where(mask == 1, ids, pretrained.pad_id).astype(np.int64)
+    arrays = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+    feed = {name: arrays[name] for name in pretrained.input_names}
+    with torch.inference_mode():
+        tensors = [torch.from_numpy(array) for array in feed.values()]
+        expected = pretrained.logits_only()(*tensors).numpy()
+    with conversion(pretrained.checkpoint.path, engine):
+        found = run(feed)
+    difference = float(np.abs(found - expected).max()) / max(1.0, float(np.abs(expected).max()))
+    if not difference <= TOLERANCE:
+        raise EngineError(
+            f"{pretrained.checkpoint.path}: {engine}'s logits differ from torch's by {difference:.2g}, more than "
+            f"{TOLERANCE:g}: use another engine for this checkpoint"
+        )

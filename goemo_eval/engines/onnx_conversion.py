@@ -1,0 +1,262 @@
+"""Conversion for ONNX Runtime: FP32, and INT8 by dynamic quantization, one scale per output channel.
+
+The graph comes from torch's dynamo exporter and is compared with torch's logits before use. INT8
+keeps the embedding tables as INT8 rows too, and a layer that is passed several times, as ALBERT's
+is, has its weights quantized and stored once.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from goemo_eval.cpu import has_dot_products
+from goemo_eval.engines.artifact import Artifact, ArtifactInfo, Variant, describe
+from goemo_eval.engines.exported import check_layers, check_logits, conversion
+from goemo_eval.engines.onnxruntime import MODEL, session_of
+from goemo_eval.engines.smoothing import smoothed
+from goemo_eval.engines.tokens import save_tokens
+from goemo_eval.models.pretrained import Layer, Pretrained
+
+_SMALL = 1024  # bytes below which a copy costs nothing
+
+
+class OnnxConverter:
+    """Writes any variant of one checkpoint; see `goemo_eval.engines.registry.Converter`.
+
+    Parameters
+    ----------
+    pretrained : Pretrained
+    threads : int
+    """
+
+    def __init__(self, pretrained: Pretrained, *, threads: int) -> None:
+        self.pretrained = pretrained
+        self.threads = threads
+        self._graphs: dict[bool, Any] = {}
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The linear layers."""
+        return self.pretrained.layers
+
+    def write(self, variant: Variant, out: Path) -> Artifact:
+        """Write a variant's artifact into an empty directory.
+
+        Raises
+        ------
+        EngineError
+            If the checkpoint cannot be exported, the graph's logits are not torch's, or a layer is unknown.
+        """
+        import onnxruntime
+
+        graph = self._graph(variant.smoothed)
+        kernels, share, eight_bits = "fp32 (MLAS)", 0.0, has_dot_products()
+        if variant.precision == "int8":
+            check_layers(variant.kept_fp32, self.layers)
+            write_quantized(graph, out / MODEL, kept_fp32=variant.kept_fp32)
+            bits = 8 if eight_bits else 7
+            kernels = (
+                f"int8 dynamic linear per channel (MLAS, {bits}-bit weights), int8 embedding rows"
+            )
+            share = _int8_share(self.layers, variant.kept_fp32)
+        else:
+            (out / MODEL).write_bytes(graph.SerializeToString())
+        info = ArtifactInfo(
+            variant=variant,
+            engine_version=onnxruntime.__version__,
+            labels=self.pretrained.checkpoint.labels,
+            parameters=self.pretrained.parameters,
+            int8_share=share,
+            kernels=kernels,
+            quantized_engine="MLAS" if variant.precision == "int8" else None,
+            dot_products=eight_bits,
+            tokens=save_tokens(self.pretrained, out),
+            checkpoint_sha256=self.pretrained.checkpoint.content_sha256,
+        )
+        describe(out, info)
+        return Artifact(out, info)
+
+    def _graph(self, is_smoothed: bool) -> Any:
+        """Return the FP32 graph, compared with torch, of the checkpoint or of its smoothed form."""
+        if is_smoothed not in self._graphs:
+            pretrained = smoothed(self.pretrained) if is_smoothed else self.pretrained
+            with conversion(pretrained.checkpoint.path, "onnxruntime"):
+                graph = export(pretrained)
+            fold_transposed_weights(graph)
+            share_equal_weights(graph)
+            session = session_of(graph.SerializeToString(), threads=self.threads)
+            check_logits(pretrained, lambda feed: session.run(None, feed)[0], engine="onnxruntime")
+            self._graphs[is_smoothed] = graph
+        return self._graphs[is_smoothed]
+
+
+def _int8_share(layers: tuple[Layer, ...], kept_fp32: Collection[str]) -> float:
+    weights = {layer.name: layer.weights for layer in layers}
+    return 1 - sum(weights[name] for name in kept_fp32) / max(1, sum(weights.values()))
+
+
+def export(pretrained: Pretrained) -> Any:
+    """Export a model with dynamic batch and length.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Nodes keep the names of the torch modules that they came from.
+    """
+    import torch
+
+    shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
+    names = list(pretrained.input_names)
+    with warnings.catch_warnings(), _quiet():
+        # Of names of axes that are already taken, and of torch's own deprecated calls.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            pretrained.logits_only(),
+            pretrained.example_inputs(),
+            dynamo=True,
+            input_names=names,
+            output_names=["logits"],
+            dynamic_shapes=dict.fromkeys(names, shape),
+            verbose=False,
+        )
+    return program.model_proto
+
+
+def fold_transposed_weights(model: Any) -> None:
+    """Store weights as the matrix products want them, in place of transposing them at run time.
+
+    The exporter leaves large weights as they are, behind a Transpose node. The quantizer then
+    sees no constant and leaves the layer in FP32: so ALBERT's shared layer was lost on it.
+    """
+    from onnx import numpy_helper
+
+    graph = model.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    folded = []
+    for node in graph.node:
+        if node.op_type != "Transpose" or node.input[0] not in weights:
+            continue
+        permutation = next((list(a.ints) for a in node.attribute if a.name == "perm"), None)
+        values = numpy_helper.to_array(weights[node.input[0]])
+        turned = np.ascontiguousarray(np.transpose(values, permutation))
+        graph.initializer.append(numpy_helper.from_array(turned, node.output[0]))
+        folded.append(node)
+    for node in folded:
+        graph.node.remove(node)
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [t for t in graph.initializer if t.name not in used]:
+        graph.initializer.remove(tensor)
+
+
+def share_equal_weights(model: Any) -> None:
+    """Keep one copy of weights that the exporter wrote more than once for a shared layer."""
+    graph = model.graph
+    first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+    same = {}
+    for tensor in list(graph.initializer):
+        content = (tensor.data_type, tuple(tensor.dims), tensor.raw_data)
+        if len(tensor.raw_data) < _SMALL:
+            continue
+        if (kept := first.setdefault(content, tensor.name)) != tensor.name:
+            same[tensor.name] = kept
+            graph.initializer.remove(tensor)
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            node.input[position] = same.get(name, name)
+
+
+def write_quantized(graph: Any, path: Path, *, kept_fp32: Collection[str] = ()) -> None:
+    """Quantize the linear layers and the embedding tables of an exported graph, and write it.
+
+    Parameters
+    ----------
+    graph : onnx.ModelProto
+        Is left as it is.
+    path : Path
+    kept_fp32 : collection of str, default ()
+        Linear layers to leave.
+    """
+    import onnx
+    from onnxruntime import quantization
+
+    model = onnx.ModelProto()
+    model.CopyFrom(graph)
+    names = [node.name for node in model.graph.node if _layer_of(node) in set(kept_fp32)]
+    # The quantizer first rewrites a Gemm as a MatMul, under a name made of the old one.
+    kept = [form for name in names for form in (name, f"{name}_MatMul")]
+    _quantize_embeddings(model)
+    with warnings.catch_warnings(), _quiet():
+        warnings.simplefilter("ignore")  # onnx's and numpy's own
+        quantization.quantize_dynamic(
+            model,
+            path,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            per_channel=True,
+            weight_type=quantization.QuantType.QInt8,
+            # Without dot-product instructions sums of 16 bits saturate, unless weights have 7 bits.
+            reduce_range=not has_dot_products(),
+            nodes_to_exclude=kept,
+            # Products of two activations stay: attention's are small and not worth the noise.
+            extra_options={"MatMulConstBOnly": True},
+        )
+
+
+def _layer_of(node: Any) -> str | None:
+    """Return the torch module that a matrix product came from, without the exporter's wrapper."""
+    if node.op_type not in ("MatMul", "Gemm"):
+        return None
+    scopes = next(
+        (p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "[]"
+    )
+    # A list of names from the outermost module to the operation, as Python would print it.
+    names = [part.strip(" '\"") for part in scopes.strip("[]").split(",")]
+    return names[-2].removeprefix("model.") if len(names) > 1 else None
+
+
+def _quantize_embeddings(model: Any) -> None:
+    """Turn each embedding lookup in an FP32 table into one in INT8 rows and one in their scales."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    for node in list(graph.node):
+        if node.op_type != "Gather" or node.input[0] not in weights:
+            continue
+        table = numpy_helper.to_array(weights[node.input[0]])
+        if table.ndim != 2 or table.dtype != np.float32:
+            continue
+        name, ids = node.input[0], node.input[1]
+        scale = np.maximum(np.abs(table).max(axis=1, keepdims=True), 1e-12) / 127
+        rows = np.round(table / scale).astype(np.int8)
+        graph.initializer.append(numpy_helper.from_array(rows, f"{name}_int8"))
+        graph.initializer.append(numpy_helper.from_array(scale.astype(np.float32), f"{name}_scale"))
+        out, at = node.output[0], list(graph.node).index(node)
+        replaced = [
+            helper.make_node("Gather", [f"{name}_int8", ids], [f"{out}_int8"]),
+            helper.make_node("Gather", [f"{name}_scale", ids], [f"{out}_scale"]),
+            helper.make_node("Cast", [f"{out}_int8"], [f"{out}_float"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [f"{out}_float", f"{out}_scale"], [out]),
+        ]
+        graph.node.remove(node)
+        for offset, new in enumerate(replaced):
+            graph.node.insert(at + offset, new)
+        graph.initializer.remove(weights.pop(name))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence log lines: of torchvision, which no encoder needs, and of steps taken here already."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,176 @@
+"""Conversion for OpenVINO: FP32, and INT8 calibrated by NNCF on training texts.
+
+The model is converted straight from torch, so that a layer that is passed several times, as
+ALBERT's is, stays one layer, and compared with torch's logits before use.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from goemo_eval.cpu import has_dot_products
+from goemo_eval.engines.artifact import Artifact, ArtifactInfo, Variant, describe
+from goemo_eval.engines.exported import check_layers, check_logits, conversion
+from goemo_eval.engines.openvino import MODEL, compiled, kernels_of, openvino_module
+from goemo_eval.engines.tokens import Tokens, by_length, save_tokens
+from goemo_eval.errors import EngineError
+from goemo_eval.models.pretrained import Layer, Pretrained
+from goemo_eval.models.quiet import quiet_transformers
+
+CALIBRATION_BATCH = 8
+
+
+class OpenVinoConverter:
+    """Writes any variant of one checkpoint; see `goemo_eval.engines.registry.Converter`.
+
+    Parameters
+    ----------
+    pretrained : Pretrained
+    calibration : sequence of str
+        Training texts on which NNCF fits the INT8 ranges.
+    threads : int
+    """
+
+    def __init__(self, pretrained: Pretrained, *, calibration: Sequence[str], threads: int) -> None:
+        self.pretrained = pretrained
+        self.calibration = calibration
+        self.threads = threads
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The linear layers."""
+        return self.pretrained.layers
+
+    @cached_property
+    def model(self) -> Any:
+        """The FP32 model as OpenVINO has it, compared with torch."""
+        openvino = openvino_module()
+        path = self.pretrained.checkpoint.path
+        with (
+            conversion(path, "openvino"),
+            warnings.catch_warnings(),
+            _quiet(),
+            quiet_transformers(),
+        ):
+            # Tracing warns of Python values that it takes as constants: none depends on the input.
+            warnings.simplefilter("ignore")
+            model = openvino.convert_model(
+                self.pretrained.logits_only(), example_input=self.pretrained.example_inputs()
+            )
+            request = compiled(model, threads=self.threads, streams=1).create_infer_request()
+        check_logits(
+            self.pretrained,
+            lambda feed: next(iter(request.infer(list(feed.values())).values())),
+            engine="openvino",
+        )
+        return model
+
+    def write(self, variant: Variant, out: Path) -> Artifact:
+        """Write a variant's artifact into an empty directory.
+
+        `Variant.smoothed` changes nothing: NNCF spreads outliers by itself.
+
+        Raises
+        ------
+        EngineError
+            If the checkpoint cannot be converted, its logits are not torch's, INT8 is asked for without
+            calibration texts, or a layer is unknown.
+        """
+        openvino = openvino_module()
+        tokens = save_tokens(self.pretrained, out)
+        model, share, backend = self.model, 0.0, None
+        if variant.precision == "int8":
+            check_layers(variant.kept_fp32, self.layers)
+            model = self._quantized(variant.kept_fp32, Tokens(out, tokens))
+            weights = {layer.name: layer.weights for layer in self.layers}
+            kept = sum(weights[name] for name in variant.kept_fp32)
+            share = 1 - kept / max(1, sum(weights.values()))
+            backend = f"nncf {_nncf().__version__}"
+        openvino.save_model(model, out / MODEL, compress_to_fp16=False)
+        example = compiled(model, threads=self.threads, streams=1)
+        example.create_infer_request().infer([t.numpy() for t in self.pretrained.example_inputs()])
+        info = ArtifactInfo(
+            variant=variant,
+            engine_version=openvino.get_version(),
+            labels=self.pretrained.checkpoint.labels,
+            parameters=self.pretrained.parameters,
+            int8_share=share,
+            kernels=f"{variant.precision} ({kernels_of(example)})",
+            quantized_engine=backend,
+            dot_products=has_dot_products(),
+            tokens=tokens,
+            checkpoint_sha256=self.pretrained.checkpoint.content_sha256,
+        )
+        describe(out, info)
+        return Artifact(out, info)
+
+    def _quantized(self, kept_fp32: Collection[str], tokens: Tokens) -> Any:
+        if not self.calibration:
+            raise EngineError(
+                "engine openvino needs calibration texts for INT8: pass calibration=[...], some "
+                "hundred of the texts that the checkpoint was trained on"
+            )
+        nncf = _nncf()
+        names = [port.get_any_name() for port in self.model.inputs]
+        encoded = tokens.encode(self.calibration)
+        batches = [
+            tokens.pad(encoded, rows) for rows in by_length(encoded, batch_size=CALIBRATION_BATCH)
+        ]
+        dataset = nncf.Dataset(
+            batches, lambda batch: dict(zip(names, batch.inputs.values(), strict=True))
+        )
+        ignored = nncf.IgnoredScope(
+            names=self._operations(kept_fp32),
+            # It runs in FP32 either way: rounding its queries and keys would only cost accuracy.
+            types=["ScaledDotProductAttention"],
+            validate=False,
+        )
+        # Without dot-product instructions sums of 16 bits saturate, unless weights have 7 bits.
+        fix = nncf.OverflowFix.DISABLE if has_dot_products() else nncf.OverflowFix.ENABLE
+        with _quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NNCF's own, of numpy and of the packages it wraps
+            return nncf.quantize(
+                self.model,
+                dataset,
+                model_type=nncf.ModelType.TRANSFORMER,
+                subset_size=len(batches),
+                ignored_scope=ignored,
+                advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=fix),
+            )
+
+    def _operations(self, layers: Collection[str]) -> list[str]:
+        """Return the names of the matrix products that layers became."""
+        wanted = {f"__module.model.{layer}" for layer in layers}
+        return [
+            name
+            for operation in self.model.get_ops()
+            if operation.get_type_name() == "MatMul"
+            and (name := operation.get_friendly_name()).split("/")[0] in wanted
+        ]
+
+
+@cache
+def _nncf() -> Any:
+    openvino_module()
+    os.environ.setdefault("NNCF_CI", "1")
+    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+        warnings.simplefilter("ignore")
+        import nncf
+    nncf.set_log_level(logging.ERROR)
+    return nncf
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Send what NNCF prints to stderr if someone watches it, else nowhere: results own stdout."""
+    with redirect_stdout(sys.stderr if sys.stderr.isatty() else io.StringIO()):
+        yield
