@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from goemo_eval.data.dataset import Split, subset
 from goemo_eval.data.schemes import get_scheme
-from goemo_eval.data.sources import load_split
-from goemo_eval.data.splits import Split, subset
+from goemo_eval.data.sources import load_dataset
 from goemo_eval.measure.environment import available_threads, load_average
 from goemo_eval.models.batches import training_rows
 from goemo_eval.models.encoders import build_model, find_weights, get_encoder, load_tokenizer
@@ -39,6 +39,7 @@ def ours(train: Split, recipe: Recipe, scratch: Path, threads: int) -> tuple[flo
         recipe=recipe,
         weights=weights,
         out=out,
+        partial=scratch / "states",
         threads=threads,
     )
     return time.perf_counter() - began, out
@@ -104,13 +105,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--data", default="sample", help="sample, hub or a directory")
+    parser.add_argument("--data", default="sample", help="as load_dataset takes it")
     parser.add_argument("--rows", type=int, default=1024)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--threads", type=int, default=available_threads())
     options = parser.parse_args()
     recipe = load_recipe("study").model_copy(update={"epochs": options.epochs})
-    train = subset(load_split(options.data, "train"), options.rows, seed=0)
+    train = subset(load_dataset(options.data).splits["train"], options.rows, seed=0)
     steps = -(-options.rows // recipe.batch_size) * options.epochs
     found = {}
     say(f"load {load_average()}, {options.threads} threads, {options.rows} rows, {steps} steps")

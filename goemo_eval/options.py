@@ -24,8 +24,11 @@ _LARGEST_FILE = 1 << 20
 
 
 def _field(section: str, description: str, *, metavar: str | None = None, **bounds: Any) -> Any:
-    extra = {"section": section, "metavar": metavar}
-    return Field(description=description, json_schema_extra=extra, **bounds)
+    return Field(
+        description=description,
+        json_schema_extra={"section": section, "metavar": metavar},
+        **bounds,
+    )
 
 
 def _listed(value: Any) -> Any:
@@ -39,7 +42,9 @@ def _integers(value: Any) -> Any:
     parts = _listed(value)
     if isinstance(parts, tuple | list) and parts and all(isinstance(p, str) for p in parts):
         if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
-            raise ValueError(f"expected integers of 0 or more, such as 1,2,3: got {str(value)[:80]!r}")
+            raise ValueError(
+                f"expected integers of 0 or more, such as 1,2,3: got {str(value)[:80]!r}"
+            )
         return tuple(dict.fromkeys(map(int, parts)))
     return parts
 

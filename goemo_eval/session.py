@@ -20,7 +20,7 @@ from goemo_eval.options import Options
 from goemo_eval.pipeline.assemble import measure
 from goemo_eval.pipeline.cells import Matrix, matrix
 from goemo_eval.pipeline.executors import prepare
-from goemo_eval.pipeline.steps import Run
+from goemo_eval.pipeline.steps import Run, fit
 from goemo_eval.pipeline.store import Store, default_store
 from goemo_eval.pipeline.timing import time_split, time_throughput
 from goemo_eval.records.files import read_records
@@ -85,6 +85,11 @@ class Session:
         if cell.id not in self.records:
             if not self._prepared:
                 self._prepared = True
+                for each in self.cells:
+                    if (each.encoder, each.scheme) in self.run.plan.checkpoints:
+                        fit(
+                            self.run, each
+                        )  # what is brought is looked at before anything is trained
                 prepare(
                     self.run,
                     self.cells,

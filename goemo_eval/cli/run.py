@@ -140,11 +140,14 @@ def train(
 
 def _train_together(found: Matrix, out: Path | None) -> None:
     """Fine-tune one cell on all processes that torchrun started; they cannot wait for one another's store."""
+    import shutil
+
     from goemo_eval.models.encoders import find_weights, get_encoder
     from goemo_eval.pipeline.work import fit_checkpoint
 
     if out is None:
         raise CheckpointError("under torchrun, say where the checkpoint goes: --out DIR")
+    partial = out.with_name(f"{out.name}.partial")
     plan, cell = found.plan, found.cells[0]
     directory = plan.weights.get(cell.encoder)
     encoder = get_encoder(cell.encoder, directory)
@@ -157,9 +160,10 @@ def _train_together(found: Matrix, out: Path | None) -> None:
         seed=cell.seed,
         threads=plan.threads,
         out=out,
-        partial=out.with_name(f"{out.name}.partial"),
+        partial=partial,
     )
     if os.environ.get("RANK", "0") == "0":
+        shutil.rmtree(partial, ignore_errors=True)
         print(out)
 
 

@@ -85,7 +85,7 @@ def tune(
         encoder=encoder,
         scheme=scheme,
         space=read_space(space, plan.recipe_of(encoder, scheme)),
-        sampler=sampler,  # type: ignore[arg-type]
+        sampler=sampler,
         n_trials=n_trials,
         seed=seed,
         rows=rows,

@@ -15,16 +15,6 @@ def peak_rss_bytes() -> int | None:
     """
     try:
         lines = _STATUS.read_text().splitlines()
-    except OSError:
-        return _rusage()
-    return next((int(x.split()[1]) * 1024 for x in lines if x.startswith("VmHWM:")), None)
-
-
-def _rusage() -> int | None:
-    import sys
-
-    if sys.platform != "darwin":
+    except OSError:  # other than Linux has no such file
         return None
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+    return next((int(x.split()[1]) * 1024 for x in lines if x.startswith("VmHWM:")), None)

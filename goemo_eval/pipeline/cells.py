@@ -15,7 +15,7 @@ from goemo_eval.engines.registry import ENGINES, missing_engine
 from goemo_eval.errors import CheckpointError, GoemoError, OptionError, unknown_name
 from goemo_eval.judge.budgets import Budgets
 from goemo_eval.measure.thresholds import CHOSEN, STRATEGIES
-from goemo_eval.models.encoders import encoder_names, get_encoder
+from goemo_eval.models.encoders import check_encoder_name, encoder_names, get_encoder
 from goemo_eval.models.recipes import load_recipe
 from goemo_eval.options import Options
 from goemo_eval.pipeline.plan import INT8_BUDGET, TIMINGS, Plan
@@ -114,6 +114,7 @@ def _encoders(options: Options, plan: Plan) -> Sequence[str]:
     brought = dict.fromkeys([*(encoder for encoder, _ in plan.checkpoints), *plan.weights])
     names = options.encoders or tuple(brought) or encoder_names()
     for name in names:
+        check_encoder_name(name)
         if not any(name == encoder for encoder, _ in plan.checkpoints):
             get_encoder(name, plan.weights.get(name))
     unused = [name for name in brought if name not in names]

@@ -24,7 +24,7 @@ from typing import Any
 
 from goemo_eval.errors import CellError
 
-_NAMES = {signal.SIGKILL: "killed, perhaps for want of memory (signal 9)"}
+_NAMES = {int(signal.SIGKILL): "killed, perhaps for want of memory (signal 9)"}
 _FORKED_WITH = (
     "torch",
     "transformers.models.auto.modeling_auto",
@@ -124,9 +124,8 @@ def _ending(code: int) -> str:
     """Say how a process ended, from its return code as subprocess gives it."""
     if code < 0:
         number = -code
-        return "was " + _NAMES.get(
-            number, f"ended by signal {number} ({signal.Signals(number).name})"
-        )
+        name = f"ended by signal {number} ({signal.Signals(number).name})"
+        return f"was {_NAMES.get(number, name)}"
     return f"ended with exit code {code} before it answered"
 
 

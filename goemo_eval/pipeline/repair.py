@@ -1,140 +1,216 @@
-"""Accuracy-aware precision: the few linear layers that must stay in FP32 for INT8 to keep its Macro-F1.
+"""The repair of INT8 that loses too much: it is smoothed, and then keeps the few layers that it must in FP32.
 
-Two steps. Each layer is first quantized alone, and ranked by how far that moves the logits of
-some texts for each of its weights: a small layer that is kept costs little. A bisection then finds the shortest head of the ranking that brings validation
-Macro-F1 back within the budget, in about twice log2 of its length validation passes.
+Smoothing costs nothing at run time, and where outliers of attention are to blame it is all that is
+needed. What is then still over the budget is ranked: each layer by how far the logits move, for each
+of its weights, when it alone is quantized. A bisection finds the shortest head of the ranking that
+brings validation Macro-F1 back, in about twice log2 of its length validation passes.
+
+All of it ends in names, which are part of the next key; artifacts that were tried are thrown away.
 """
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
-from goemo_eval.engines.base import Classifier, Model
+from goemo_eval.engines.artifact import Variant
+from goemo_eval.engines.base import logits
+from goemo_eval.engines.registry import ENGINES, Converter, converter, load
+from goemo_eval.engines.sensitivity import rank_layers
+from goemo_eval.engines.smoothing import smoothed
+from goemo_eval.errors import ScoreError
+from goemo_eval.models.checkpoint import Checkpoint
+from goemo_eval.models.pretrained import load_pretrained
+from goemo_eval.progress import progress
 
-RANKING_TEXTS = 64
+RANKING_TEXTS = 32
+
+Score = Callable[[npt.NDArray[np.float32]], float]
+"""Logits of shape (N, K) -> Macro-F1."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Repaired:
-    """What a search found, and what it cost.
+    """What a repair found, and what it cost.
 
     Attributes
     ----------
-    classifier : Classifier
-        INT8 with `kept_fp32` left in FP32.
+    smoothed : bool
     kept_fp32 : tuple of str
         Most sensitive first.
     macro_f1 : float
-        Of `classifier`, on the split that the search looked at.
+        Of INT8 with these, on the split that the search looked at.
+    smoothed_macro_f1 : float or None
+        Of INT8 that is smoothed and keeps no layer; None in an engine that smooths by itself.
     int8_share : float
         Share of the linear layers' weights that are INT8, in [0, 1].
     passes : int
-        Classifiers that were quantized and scored on that whole split.
+        Artifacts that were made and scored on that whole split.
     seconds : float
         Of the whole search, the ranking included.
     """
 
-    classifier: Classifier
+    smoothed: bool
     kept_fp32: tuple[str, ...]
     macro_f1: float
+    smoothed_macro_f1: float | None
     int8_share: float
     passes: int
     seconds: float
 
 
-def rank_layers(model: Model, texts: Sequence[str]) -> tuple[str, ...]:
-    """Rank linear layers by how far the logits move, per weight, when only that layer is quantized.
+class Tried(NamedTuple):
+    """A variant's score on validation."""
 
-    Parameters
-    ----------
-    model : Model
-        Torch's is the cheapest to quantize; its ranking serves the other engines too, whose
-        layers have the same names.
-    texts : sequence of str
-        Not of the test split.
-
-    Returns
-    -------
-    tuple of str
-        Names, the most sensitive first, by the mean squared change of the logits over the layer's
-        number of weights. Changes of several layers about add up, so that a head of this ranking
-        takes most of the change away for the weights that it costs.
-    """
-    weights = {layer.name: layer.weights for layer in model.layers}
-    names = list(weights)
-    reference = model.classifier("fp32").logits(texts)
-    moved: dict[str, float] = {}
-    # disable=None: silent when stderr is no terminal
-    for name in tqdm(names, desc="ranking layers", leave=False, disable=None):
-        others = [other for other in names if other != name]
-        logits = model.classifier("int8", kept_fp32=others).logits(texts)
-        moved[name] = float(np.square(logits - reference).mean()) / weights[name]
-    return tuple(sorted(names, key=lambda name: -moved[name]))
+    macro_f1: float
+    int8_share: float
 
 
-def search_precision(
-    model: Model,
-    ranking: Sequence[str],
-    texts: Sequence[str],
-    macro_f1: Callable[[npt.NDArray[Any]], float],
+Try = Callable[[tuple[str, ...]], Tried]
+"""Layers that stay in FP32 -> the score of INT8 with them."""
+
+
+def repair(
+    checkpoint: Checkpoint,
+    engine: str,
     *,
+    texts: Sequence[str],
+    macro_f1: Score,
     least: float,
+    calibration: Sequence[str] = (),
+    threads: int,
+    scratch: Path,
 ) -> Repaired:
-    """Find the shortest head of a ranking that must stay in FP32.
+    """Find what INT8 must smooth and keep in FP32 to lose no more than it may.
 
     Parameters
     ----------
-    model : Model
-    ranking : sequence of str
-        Every linear layer, the most sensitive first.
+    checkpoint : Checkpoint
+    engine : str
     texts : sequence of str
         Of the validation split: a choice that was made on the test split would flatter itself.
     macro_f1 : callable
         Logits of `texts`, shape (N, K) -> Macro-F1.
     least : float
-        Macro-F1 that INT8 must reach. Frozen INT8 is taken not to.
+        Macro-F1 that INT8 must reach. INT8 as it is, is taken not to.
+    calibration : sequence of str, default ()
+        Training texts on which INT8 ranges are fitted, where the engine fits them.
+    threads : int
+    scratch : Path
+        Directory for artifacts that are tried, one at a time.
 
     Returns
     -------
     Repaired
         Where not even all layers in FP32 reach `least`, that is what is returned.
 
+    Raises
+    ------
+    GoemoError
+        If the engine cannot convert the checkpoint.
+    """
+    began = time.perf_counter()
+    made = converter(checkpoint, engine, calibration=calibration, threads=threads)
+    is_smoothed = not ENGINES[engine].smooths
+    passes = 0
+
+    def attempt(kept_fp32: tuple[str, ...]) -> Tried:
+        nonlocal passes
+        passes += 1
+        variant = Variant(
+            engine=engine, precision="int8", smoothed=is_smoothed, kept_fp32=kept_fp32
+        )
+        return _try(made, variant, texts, macro_f1, threads=threads, scratch=scratch)
+
+    kept: tuple[str, ...] = ()
+    found = alone = attempt(()) if is_smoothed or not made.layers else None
+    if found is None or (found.macro_f1 < least and made.layers):
+        ranking = _ranking(checkpoint, texts, smooth=is_smoothed, per_token=engine == "torch")
+        kept, found = shortest_head(ranking, attempt, least=least)
+    return Repaired(
+        smoothed=is_smoothed,
+        kept_fp32=kept,
+        macro_f1=found.macro_f1,
+        smoothed_macro_f1=alone.macro_f1 if alone is not None and is_smoothed else None,
+        int8_share=found.int8_share,
+        passes=passes,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def shortest_head(
+    ranking: Sequence[str], attempt: Try, *, least: float
+) -> tuple[tuple[str, ...], Tried]:
+    """Find the shortest head of a ranking that must stay in FP32.
+
+    Parameters
+    ----------
+    ranking : sequence of str
+        The most sensitive layer first; at least one.
+    attempt : callable
+        Called with heads of the ranking. That of length 0 is taken to score too little.
+    least : float
+        Macro-F1 that must be reached.
+
+    Returns
+    -------
+    tuple of str
+        The head; the whole ranking where nothing reaches `least`.
+    Tried
+        Its score.
+
     Notes
     -----
     The bisection takes Macro-F1 to grow with the number of layers kept. Where it does not quite,
     the result still reaches `least`, by a head that may be longer than need be.
     """
-    began = time.perf_counter()
     low, high = 0, len(ranking)  # so many are too few; so many are enough, or all that there are
-    best: tuple[Classifier, float] | None = None
-    passes = 0
-    # disable=None: silent when stderr is no terminal
-    with tqdm(desc="searching precision", leave=False, disable=None) as bar:
+    best: Tried | None = None
+    with progress(desc="searching precision") as bar:
         while best is None or high - low > 1:
             # Few layers are to blame as a rule: 1, 2, 4, ... first, then halve what is between.
             count = min(max(1, 2 * low), len(ranking)) if best is None else (low + high) // 2
-            classifier = model.classifier("int8", kept_fp32=ranking[:count])
-            score = macro_f1(classifier.logits(texts))
-            passes += 1
+            tried = attempt(tuple(ranking[:count]))
             bar.update()
-            if score >= least or count == len(ranking):
-                high, best = count, (classifier, score)
+            if tried.macro_f1 >= least or count == len(ranking):
+                high, best = count, tried
             else:
                 low = count
-    weights = {layer.name: layer.weights for layer in model.layers}
-    kept = sum(weights[name] for name in ranking[:high])
-    return Repaired(
-        classifier=best[0],
-        kept_fp32=tuple(ranking[:high]),
-        macro_f1=best[1],
-        int8_share=1 - kept / sum(weights.values()),
-        passes=passes,
-        seconds=time.perf_counter() - began,
-    )
+    return tuple(ranking[:high]), best
+
+
+def _try(
+    made: Converter,
+    variant: Variant,
+    texts: Sequence[str],
+    macro_f1: Score,
+    *,
+    threads: int,
+    scratch: Path,
+) -> Tried:
+    with tempfile.TemporaryDirectory(dir=scratch) as directory:
+        artifact = made.write(variant, Path(directory))
+        predictor = load(artifact, threads=threads)
+        try:
+            score = macro_f1(logits(predictor, texts))
+        except ScoreError:  # not finite: quantization broke it altogether
+            score = 0.0
+    return Tried(score, artifact.info.int8_share)
+
+
+def _ranking(
+    checkpoint: Checkpoint, texts: Sequence[str], *, smooth: bool, per_token: bool
+) -> tuple[str, ...]:
+    """Rank a checkpoint's layers in torch, whose layers have the names that every engine keeps."""
+    pretrained: Any = load_pretrained(checkpoint)
+    if smooth:
+        pretrained = smoothed(pretrained)
+    step = max(1, len(texts) // RANKING_TEXTS)
+    return rank_layers(pretrained, texts[::step][:RANKING_TEXTS], per_token=per_token)

@@ -42,6 +42,7 @@ from goemo_eval.pipeline.store import Entry, Store
 from goemo_eval.pipeline.work import (
     PROCESS,
     REPAIR,
+    check_checkpoint,
     convert_checkpoint,
     fit_checkpoint,
     fit_floor,
@@ -117,11 +118,12 @@ def fit(run: Run, cell: Cell) -> Fitted:
     if brought is not None:
         checkpoint = read_checkpoint(brought, max_length=plan.max_length)
         checkpoint.check_fits(scheme)
+        in_fork(check_checkpoint, checkpoint)
         return Fitted(checkpoint, None)
     directory = plan.weights.get(cell.encoder)
     encoder = get_encoder(cell.encoder, directory)
     if encoder.model_type == LINEAR:
-        return Fitted(read_checkpoint(_fit_floor(run, cell).content), None)
+        return Fitted(_read_kept(_fit_floor(run, cell)), None)
     weights = find_weights(encoder, directory)
     recipe = plan.recipe_of(cell.encoder, cell.scheme)
     splits = plan.dataset.splits
@@ -180,7 +182,12 @@ def fit(run: Run, cell: Cell) -> Fitted:
         entry = run.store.get_or(key, train)
     else:
         entry = run.store.get_or(FitKey(trained=False, **common), stand_in)
-    return Fitted(read_checkpoint(entry.content), reason)
+    return Fitted(_read_kept(entry), reason)
+
+
+def _read_kept(entry: Entry) -> Checkpoint:
+    """Read a checkpoint of the store: one that lost its manifest is no checkpoint of ours."""
+    return read_checkpoint(entry.content, manifest="required")
 
 
 def _fit_floor(run: Run, cell: Cell) -> Entry:

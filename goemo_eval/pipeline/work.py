@@ -30,6 +30,14 @@ PROCESS, REPAIR = "process.json", "repair.json"
 RANKING_TEXTS = 64
 
 
+def check_checkpoint(checkpoint: Checkpoint) -> None:
+    """Refuse a brought checkpoint that does not load whole, before there is work to lose."""
+    from goemo_eval.models.pretrained import load_pretrained
+
+    if checkpoint.model == "transformers":
+        load_pretrained(checkpoint)
+
+
 def fit_checkpoint(
     encoder: Encoder,
     scheme: Scheme,
