@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from goemo_eval.models.checkpoint import Checkpoint
 
 MODEL = "model.onnx"
-TOKENS_PER_BATCH = 1024
-"""Padded tokens of a batch when a whole split is run: its activations then fit the caches."""
+TOKENS_PER_BATCH = 512
+"""Padded tokens of a batch when a whole split is run: its activations then fit the caches, and what two
+of them hold stays small."""
 
 
 class OnnxPredictor:
@@ -52,19 +53,18 @@ class OnnxPredictor:
             isa=_isa(),
         )
         self._model = artifact.path / MODEL
-        self._content = self._model.read_bytes()  # the directory may be a temporary one
         self._tokens = tokens
         self._threads = threads
 
     @cached_property
     def _alone(self) -> Any:
         """A session of all threads, for one batch at a time."""
-        return session_of(self._content, threads=self._threads)
+        return session_of(self._model, threads=self._threads)
 
     @cached_property
     def _beside(self) -> Any:
         """A session of one thread, which several threads call at once."""
-        return session_of(self._content, threads=1)
+        return session_of(self._model, threads=1)
 
     def prepare(self, texts: Sequence[str], *, shape: Shape = "scored") -> list[TokenBatch]:
         """Return padded batches of the texts."""
@@ -136,8 +136,6 @@ def session_of(model: bytes | Path, *, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only: results own the terminal
-    # Memory of the largest batch so far would be kept for good, and never be asked for again.
-    options.enable_cpu_mem_arena = False
     content = str(model) if isinstance(model, Path) else model
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache, cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from goemo_eval.models.checkpoint import Checkpoint
 
 MODEL = "model.xml"
-TOKENS_PER_BATCH = 1024
-"""Padded tokens of a batch when a whole split is run: its activations then fit the caches."""
+TOKENS_PER_BATCH = 512
+"""Padded tokens of a batch when a whole split is run: its activations then fit the caches, and what two
+of them hold stays small."""
 
 
 class OpenVinoPredictor:
@@ -46,7 +48,7 @@ class OpenVinoPredictor:
         self._tokens = tokens
         self._threads = threads
         self._lock = threading.Lock()
-        self._model = _read(artifact)
+        self._model = artifact.path / MODEL
 
     @cached_property
     def runtime(self) -> Runtime:
@@ -153,28 +155,21 @@ def openvino_module() -> Any:
     return openvino
 
 
-def _read(artifact: Artifact) -> Any:
-    """Read the model into memory: the directory may be a temporary one."""
-    openvino = openvino_module()
-    weights = (artifact.path / MODEL).with_suffix(".bin").read_bytes()
-    try:
-        graph = (artifact.path / MODEL).read_bytes()
-        return openvino.Core().read_model(
-            graph, openvino.Tensor(np.frombuffer(weights, np.uint8).copy())
-        )
-    except RuntimeError as error:
-        line = " ".join(str(error).split())[:200]
-        raise EngineError(f"{artifact.path}: openvino cannot read the model ({line})") from None
-
-
-def compiled(model: Any, *, threads: int, streams: int) -> Any:
+def compiled(model: Any | Path, *, threads: int, streams: int) -> Any:
     """Return a model compiled for the CPU in FP32 arithmetic where it is FP32."""
     options = {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": streams,
         "INFERENCE_PRECISION_HINT": "f32",
     }
-    return openvino_module().Core().compile_model(model, "CPU", options)
+    source = str(model) if isinstance(model, Path) else model
+    try:
+        return openvino_module().Core().compile_model(source, "CPU", options)
+    except RuntimeError as error:
+        line = " ".join(str(error).split())[:200]
+        raise EngineError(
+            f"openvino cannot compile the model ({line}): export the cell again"
+        ) from None
 
 
 def _arrays(batch: TokenBatch) -> list[npt.NDArray[np.int64]]:

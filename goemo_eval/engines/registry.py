@@ -229,6 +229,8 @@ class Classifier:
 
     labels: tuple[str, ...]
     predictor: Predictor
+    directory: tempfile.TemporaryDirectory[str] | None = None
+    """Of its artifact, which engines may read as they need it; it goes with the classifier."""
 
     def logits(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Score texts: float32 of shape (N, K); see `goemo_eval.engines.base.logits`."""
@@ -286,16 +288,15 @@ def load_classifier(
         }
     )
     threads = threads or available_threads()
-    with tempfile.TemporaryDirectory(prefix="goemo-eval-") as directory:
-        artifact = convert(
-            read_checkpoint(Path(checkpoint)),
-            variant,
-            Path(directory),
-            calibration=calibration,
-            threads=threads,
-        )
-        predictor = load(artifact, threads=threads)
-    return Classifier(artifact.info.labels, predictor)
+    directory = tempfile.TemporaryDirectory(prefix="goemo-eval-")
+    artifact = convert(
+        read_checkpoint(Path(checkpoint)),
+        variant,
+        Path(directory.name),
+        calibration=calibration,
+        threads=threads,
+    )
+    return Classifier(artifact.info.labels, load(artifact, threads=threads), directory)
 
 
 def describe_engine(name: str) -> str:

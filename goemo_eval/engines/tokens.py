@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from goemo_eval.models.pretrained import Pretrained
 
 FILE = "tokenizer.json"
-_STRETCH = 8192  # texts tokenized at once: what the Rust side returns is large
+_STRETCH = 1024  # texts tokenized at once: what the Rust side returns is large
 _PROBES = (
     "",
     "The committee that met yesterday could not agree, and nobody was surprised.",
