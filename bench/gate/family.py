@@ -10,7 +10,7 @@ import numpy as np
 
 from goemo_eval.measure.significance import holm
 
-from .judged import p_value
+from .judged import p_value, reach
 from .keeping import Drawn, Kept, share
 from .tables import table
 from .world import ANEW, FULL, Bools, Model, thresholds_of, weaker
@@ -19,7 +19,7 @@ RUNS, RUNS_OF_LOSS, RESAMPLES, ALPHA = 1000, 250, 2000, 0.05
 ENCODERS, ENGINES = 2, 3
 CELLS = 2 * ENCODERS * ENGINES
 ENGINE_NOISE, INT8_NOISE = 0.005, 0.05
-LOSS = 0.04
+LOSS = 0.03
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,8 @@ def run(kept: Kept) -> dict[str, Any]:
     found = {}
     for name, case in CASES.items():
         number = RUNS_OF_LOSS if case.losing else RUNS
-        runs = kept.draw(
-            "family", name, number, partial(draw, case), resamples=RESAMPLES, loss=LOSS
-        )
+        lost = {"loss": LOSS} if case.losing else {}
+        runs = kept.draw("family", name, number, partial(draw, case), resamples=RESAMPLES, **lost)
         p_values = np.array([one["p"] for one in runs])  # (runs, cells)
         corrected = np.array([holm(p) for p in p_values])
         quiet = [cell for cell in range(CELLS) if cell not in case.losing]
@@ -116,6 +115,7 @@ def render(found: dict[str, Any]) -> str:
         for c in found.values()
         if c["losing_cell_called"]
     ]
+    dearer = reach(ALPHA / CELLS) / reach(ALPHA)
     return f"""## Twelve cells in a run
 
 Runs of two encoders on three engines at two precisions, each encoder trained anew from the baseline
@@ -127,5 +127,6 @@ A losing cell called a regression:
 
 {table(power, "", "runs", *ways)}
 
-The gate judges the family unless `--alpha-per-cell` asks otherwise.
+The gate judges the family unless `--alpha-per-cell` asks otherwise. For a cell that loses alone, the smallest drop that is called in
+80 of 100 cases is {100 * (dearer - 1):.0f} % larger than without the correction: {reach(ALPHA / CELLS):.2f} standard errors, not {reach(ALPHA):.2f}.
 """

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from goemo_eval.measure.resampling import value_and_gradient
 from goemo_eval.measure.statistics import resample
 
-from .world import Bools, Floats
+from .world import Bools
 
 
 class Drop(NamedTuple):
@@ -60,6 +60,6 @@ def normal_quantile(alpha: float) -> float:
     return float(norm.isf(alpha))
 
 
-def rate(found: Floats) -> float:
-    """Return the mean of a column of truths."""
-    return float(np.mean(found))
+def reach(alpha: float, power: float = 0.8) -> float:
+    """Return the smallest drop beyond the budget that is called so often, in standard errors."""
+    return float(norm.isf(alpha) + norm.ppf(power))

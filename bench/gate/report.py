@@ -17,14 +17,14 @@ Which setting for which habit:
 
 - **At every commit**: `--horizon` with the commits that you reckon with before the test split is replaced. A red build then means
   something in the thousandth run as well. Small losses pass; nightly runs are for them.
-- **Nightly**: the defaults, and an anchor (`goemo-eval baseline set --keep-anchor`). One false alarm in twenty nights at most, and losses that
+- **Nightly**: the defaults, and an anchor (`goemo-eval baseline set --keep-anchor`). One false alarm in twenty nights at most, on average, and losses that
   each keep the budget cannot add up.
 - **Before a release**: `--mode noninferiority --strict`. A pass is then the proof that no cell lost more than the budget, at alpha for the
   release, however many cells there are. Ask `goemo-eval power` first whether the test split can give that proof.
 """
 
 
-def render(command: str, sections: Sequence[str], *, minutes: int = 20) -> str:
+def render(command: str, sections: Sequence[str], *, minutes: int = 25) -> str:
     """Return the report as markdown."""
     about = (world.__doc__ or "").split("\n", 2)[2].strip()
     head = _HEAD.format(command=command, minutes=minutes, world=about)

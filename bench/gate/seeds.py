@@ -153,6 +153,7 @@ What the gate says that so many seeds can tell (the median), and how many it tak
 
 {table(told, "", "seeds", "smallest drop told", "seeds for 0.02")}
 
-With three seeds only large drops can be told, as W. Du found (When +1% is not enough, arXiv:2511.19794). Texts alone know nothing of
-seeds, and cry wolf; drawing three seeds of three knows too little of them.
+With three seeds only large drops can be told, as W. Du found (When +1% is not enough, arXiv:2511.19794). Where seeds differ in quality, intervals that know
+of texts alone cry wolf; drawing as many seeds as there are is a little short with two or three. The gate's interval is close to what it
+promises from three seeds on, not with two; where runs differ by little more than their texts it is wider than need be.
 """

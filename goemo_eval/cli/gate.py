@@ -118,7 +118,7 @@ def gate(
 
     Which setting for which habit: at every commit, --horizon with the commits that you reckon with before the test
     split is replaced, so that a red build means something in the thousandth run as well. Nightly, the defaults, with an anchor
-    (`goemo-eval baseline set --keep-anchor`): one false alarm in 20 nights at most, and small losses
+    (`goemo-eval baseline set --keep-anchor`): one false alarm in 20 nights at most, on average, and small losses
     cannot add up. Before a release, --mode noninferiority --strict: who releases must prove that
     nothing was lost, and pass only then.
     """

@@ -64,7 +64,8 @@ def gate(
         `least_drop` exceeds the budget, ``inconclusive`` if the measured drop exceeds it but
         `least_drop` does not, else ``pass``. ``noninferiority`` asks for proof of no harm:
         ``pass`` only if even `most_drop` keeps the budget, ``regression`` as above, else
-        ``inconclusive``. A run passes if every cell does, so `most_drop` needs no correction.
+        ``inconclusive``. A run passes only if every cell does, so `most_drop` needs no correction for
+        their number [1]_.
     anchor : sequence of Record, optional
         An older state that is judged as well, so that small losses cannot add up unseen. Its cells belong
         to the same family; those that decide as the baseline does are left out.
@@ -96,6 +97,11 @@ def gate(
     RecordError
         If an option is out of range, no baseline cell was scored, or a record's scores do not
         follow from its decisions.
+
+    References
+    ----------
+    .. [1] R. L. Berger, Multiparameter hypothesis testing and acceptance sampling, Technometrics 24
+       (1982).
     """
     rules = make_rules(
         max_drop=max_drop,
