@@ -53,9 +53,9 @@ def of_seeds(seeds: SeedVerdict, *, alpha: float) -> str:
     )
     only = "only large drops" if seeds.detectable_drop > seeds.wanted_drop else "drops"
     return (
-        f"{seeds.cell}: is the recipe worse? mean drop {seeds.drop:+.4f} over {seeds.seeds} {pairs}, {larger} what "
+        f"{seeds.cell}: is the recipe worse? mean drop {seeds.drop:+z.4f} over {seeds.seeds} {pairs}, {larger} what "
         f"reseeding alone does (a run varies by {seeds.reseeding:.4f}; p {seeds.p_value:.3f}); whatever the seed and "
-        f"the texts, it lies from {seeds.least_drop:+.4f} to {seeds.most_drop:+.4f} ({how_sure(alpha, 1, None)} of each "
+        f"the texts, it lies from {seeds.least_drop:+z.4f} to {seeds.most_drop:+z.4f} ({how_sure(alpha, 1, None)} of each "
         f"end), {found}. With {seeds.seeds} seeds {only}, from {seeds.detectable_drop:.3f} on, can be told; one of "
         f"{seeds.wanted_drop:g} takes {needed} (arXiv:2511.19794)"
     )
