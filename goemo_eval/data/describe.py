@@ -225,7 +225,7 @@ def _distinct(column: Sequence[Any]) -> int:
     """Return how many different labels a column would have, 0 if it does not look like labels."""
     tokens = [token for cell in column for token in _tokens(cell)]
     distinct = len(set(tokens))
-    return distinct if tokens and 2 <= distinct <= max(2, len(tokens) // 2) else 0
+    return distinct if tokens and 2 <= distinct <= len(tokens) // 2 else 0
 
 
 def _tokens(cell: Any) -> list[str | int]:

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from goemo_eval.data.sources import load_split
-from goemo_eval.data.splits import Split
+from goemo_eval.data.dataset import Split
+from goemo_eval.data.sources import load_dataset
 
 LEAST_POSITIVES = 8
 NEAR_DUPLICATE = 0.8  # cosine of character n-grams; unrelated sentences lie below 0.5
@@ -65,11 +65,8 @@ def test_no_template(sample: dict[str, Split]) -> None:
 
 def test_none_of_it_is_from_goemotions(sample: dict[str, Split], goemotions_dir: Path) -> None:
     ours = [text for split in sample.values() for text in split.texts]
-    theirs = [
-        text
-        for name in ("train", "validation", "test")
-        for text in load_split(goemotions_dir, name).texts
-    ]
+    splits = load_dataset(goemotions_dir).splits.values()
+    theirs = [text for split in splits for text in split.texts]
     long_enough = [text for text in ours if len(words(text)) >= 5]
     nearest = largest_similarities(long_enough, theirs)
     worst = int(nearest.argmax())
