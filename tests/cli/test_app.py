@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from goemo_eval.cli.app import main
-from goemo_eval.data.splits import Split
+from goemo_eval.data.dataset import Split
 from goemo_eval.models.checkpoint import Checkpoint
 from goemo_eval.records.decisions import pack_decisions
 from goemo_eval.records.files import dump_records, read_records

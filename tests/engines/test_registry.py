@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from goemo_eval.data.schemes import get_scheme
-from goemo_eval.data.splits import Split
+from goemo_eval.data.dataset import Split
 from goemo_eval.engines import registry
 from goemo_eval.engines.base import Batch, Model
 from goemo_eval.engines.registry import (

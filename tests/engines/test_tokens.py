@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
-from goemo_eval.data.splits import Split
+from goemo_eval.data.dataset import Split
 from goemo_eval.engines.artifact import TokensInfo
 from goemo_eval.engines.tokens import FILE, Tokens, save_tokens
 from goemo_eval.errors import CheckpointError, DataError

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goemo_eval.data.splits import Split
+from goemo_eval.data.dataset import Split
 from goemo_eval.engines.base import Batch, Classifier
 from goemo_eval.engines.registry import load_classifier
 from goemo_eval.errors import DataError
