@@ -11,7 +11,8 @@ from goemo_eval.options import read_options
 from goemo_eval.pipeline.cells import Matrix, matrix
 
 CSV = "text,labels\n" + "".join(
-    f'"text {i} {"bug" if i % 2 else "bill"}","{"bug" if i % 2 else "billing"}"\n' for i in range(40)
+    f'"text {i} {"bug" if i % 2 else "bill"}","{"bug" if i % 2 else "billing"}"\n'
+    for i in range(40)
 )
 
 
@@ -29,7 +30,9 @@ def test_the_sample_in_torch_and_the_floor_beside_it_fp32_before_int8() -> None:
 
 
 def test_seeds_engines_and_precisions_narrow_or_widen() -> None:
-    found = resolve(encoders="minilm", schemes="raw", engines="torch,openvino", precisions="fp32", seeds="1,2")
+    found = resolve(
+        encoders="minilm", schemes="raw", engines="torch,openvino", precisions="fp32", seeds="1,2"
+    )
     assert [cell.id for cell in found.cells] == [
         "minilm-raw-torch-fp32-s1",
         "minilm-raw-openvino-fp32-s1",
@@ -70,12 +73,20 @@ def brought(tiny_weights_dir: Path, tmp_path: Path) -> Callable[..., Any]:
 def test_a_brought_checkpoint_says_which_cells_there_are(brought: Any, tmp_path: Path) -> None:
     words = {"checkpoint": [f"mine-raw={tmp_path / 'mine'}"], "train": "never"}
     for given in (words, words | {"encoders": "mine"}):
-        assert [cell.id for cell in brought(**given).cells] == ["mine-raw-torch-fp32", "mine-raw-torch-int8"]
+        assert [cell.id for cell in brought(**given).cells] == [
+            "mine-raw-torch-fp32",
+            "mine-raw-torch-int8",
+        ]
 
 
-def test_brought_weights_are_measured_under_every_scheme(brought: Any, tiny_weights_dir: Path) -> None:
+def test_brought_weights_are_measured_under_every_scheme(
+    brought: Any, tiny_weights_dir: Path
+) -> None:
     found = brought(weights=[f"mine={tiny_weights_dir}"], precisions="fp32")
-    assert [cell.id for cell in found.cells] == ["mine-raw-torch-fp32", "mine-simplified-torch-fp32"]
+    assert [cell.id for cell in found.cells] == [
+        "mine-raw-torch-fp32",
+        "mine-simplified-torch-fp32",
+    ]
 
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [
@@ -93,7 +104,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"checkpoint": ["mine-rwa=HERE"]}, "unknown scheme 'rwa'"),
     ({"checkpoint": ["mine-raw=HERE"], "seeds": "1,2"}, "fine-tuned with one seed"),
     ({"checkpoint": ["mine-raw=HERE"], "encoders": "minilm"}, "leaves out mine"),
-    ({"checkpoint": ["mine-raw=HERE"], "schemes": "simplified"}, "add --checkpoint mine-simplified=DIR"),
+    (
+        {"checkpoint": ["mine-raw=HERE"], "schemes": "simplified"},
+        "add --checkpoint mine-simplified=DIR",
+    ),
     ({"weights": ["mine=/nowhere"]}, "--weights mine=/nowhere: no such directory"),
     ({"encoders": "tfidf", "schemes": "ekman", "groups": {"x": {"a": ["nothing"]}}}, ""),
 ]
@@ -102,12 +116,14 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("given", "said"), MISTAKES)
 def test_a_mistake_is_one_line(tmp_path: Path, given: dict[str, Any], said: str) -> None:
     here = {
-        key: [text.replace("HERE", str(tmp_path)) for text in value] if isinstance(value, list) else value
+        key: [text.replace("HERE", str(tmp_path)) for text in value]
+        if isinstance(value, list)
+        else value
         for key, value in given.items()
     }
     if not said:
         assert resolve(**here).cells
         return
-    with pytest.raises(GoemoError, match="^[^\n]+$") as caught:
+    with pytest.raises(GoemoError, match=r"^[^\n]+$") as caught:
         resolve(**here)
     assert said in str(caught.value)
