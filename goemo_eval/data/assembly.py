@@ -69,6 +69,7 @@ def assemble(
     origin: Origin,
     asked: Asked,
     *,
+    name: str | None,
     seed: int,
     fallback: str | None,
     drop_shared: bool,
@@ -81,6 +82,8 @@ def assemble(
         By split; ``train`` alone is all of the data.
     origin : Origin
     asked : Asked
+    name : str or None
+        Of the data set; its origin's by default.
     seed : int
         Of the split in three.
     fallback : str or None
@@ -142,7 +145,7 @@ def assemble(
     return make_dataset(
         splits,
         labels,
-        name="goemotions" if published else origin.name,
+        name=name or ("goemotions" if published else origin.name),
         source=origin.source,
         revision=origin.revision,
         fallback=fallback or published_fallback(labels),

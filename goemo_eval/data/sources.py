@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -106,8 +105,9 @@ def load_dataset(
     origin, parts = _open(source, asked)
     return assemble(
         parts,
-        origin if name is None else replace(origin, name=name),
+        origin,
         asked,
+        name=name,
         seed=seed,
         fallback=fallback,
         drop_shared=drop_shared,
