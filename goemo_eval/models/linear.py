@@ -18,7 +18,7 @@ Nothing is fitted on validation.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -73,6 +73,18 @@ class Linear(NamedTuple):
     bias: npt.NDArray[np.float64]
 
 
+class Machine(NamedTuple):
+    """One label's decision values: weights over features, shape (V,), and bias."""
+
+    weights: npt.NDArray[np.float64]
+    bias: float
+    converged: bool
+
+
+MachineFit = Callable[[Any, npt.NDArray[np.bool_], "LinearOptions", int], Machine]
+"""``(rows, truth, options, seed) -> Machine``, of a label that varies."""
+
+
 class Fit(NamedTuple):
     """What a fit found.
 
@@ -80,13 +92,20 @@ class Fit(NamedTuple):
     ----------
     linear : Linear
         Of logits.
+    unseen : ndarray of float64, shape (N, K)
+        The training rows' decision values, by machines that have not seen them.
+    slope, offset : ndarray of float64, shape (K,)
+        Decision values times slope plus offset are log-odds.
     prior_shift : float or None
-        Of a multiclass scheme, the multiple of the classes' log shares that was added.
+        Of a multiclass scheme, the multiple of the classes' log shares that was added to the logits.
     notes : tuple of str
         What a user should be told, in a line each.
     """
 
     linear: Linear
+    unseen: Decisions
+    slope: Decisions
+    offset: Decisions
     prior_shift: float | None
     notes: tuple[str, ...]
 
@@ -183,10 +202,11 @@ def fit_rows(
     rows: Any,
     columns: Labels,
     *,
-    halves: list[npt.NDArray[np.int64]],
+    halves: Sequence[npt.NDArray[np.int64]],
     multiclass: bool,
     options: LinearOptions,
     seed: int,
+    machine: MachineFit | None = None,
 ) -> Fit:
     """Fit logits to rows of features.
 
@@ -194,79 +214,83 @@ def fit_rows(
     ----------
     rows : scipy.sparse.csr_matrix of float64, shape (N, V)
     columns : ndarray of bool, shape (N, K)
-    halves : list of ndarray of int64
+    halves : sequence of ndarray of int64
         Parts of the rows: each is decided by machines that were fitted on the others.
     multiclass : bool
     options : LinearOptions
     seed : int
+    machine : callable, optional
+        `support_vector_machine` by default.
 
     Returns
     -------
     Fit
     """
+    machine = machine or support_vector_machine
     stopped: set[int] = set()
+
+    def machines(own: Any, truth: Labels) -> Linear:
+        found = [
+            machine(own, column, options, seed) if column.any() and not column.all() else _one(own)
+            for column in _told(truth.T, bar)
+        ]
+        stopped.update(k for k, each in enumerate(found) if not each.converged)
+        # A label that no row has, or every row, has no weights: its offset says it all.
+        return Linear(
+            np.stack([each.weights for each in found], axis=1),
+            np.array([each.bias for each in found]),
+        )
+
     with progress(desc="fitting the floor", total=(1 + len(halves)) * columns.shape[1]) as bar:
-
-        def machines(own: Any, truth: Labels) -> Linear:
-            found = [_machine(own, column, options, seed) for column in _told(truth.T, bar)]
-            stopped.update(k for k, machine in enumerate(found) if not machine.converged)
-            weights = np.stack([machine.weights for machine in found], axis=1)
-            return Linear(weights, np.array([machine.bias for machine in found]))
-
         whole = machines(rows, columns)
-        unseen = _unseen_decisions(rows, columns, halves, machines)
+        unseen = np.zeros(columns.shape)
+        for half in halves:
+            others = np.setdiff1d(np.arange(len(columns)), half)
+            linear = machines(rows[others], columns[others])
+            unseen[half] = rows[half] @ linear.weights + linear.bias
     slope, offset = platt(unseen, columns)
+    weights, bias = whole.weights * slope, whole.bias * slope + offset
     shift = None
     if multiclass:
-        log_share = np.log(np.maximum(columns.sum(axis=0), 1) / max(len(columns), 1))
+        log_share = np.log(np.maximum(columns.sum(axis=0), 1) / len(columns))
         shift = best_shift(unseen * slope + offset, columns.argmax(axis=1), log_share)
-        offset = offset + shift * log_share
-    notes = f"{len(stopped)} of {columns.shape[1]} labels: the solver stopped after {_MOST_PASSES} passes"
-    return Fit(
-        Linear(whole.weights * slope, whole.bias * slope + offset),
-        shift,
-        (notes,) if stopped else (),
-    )
+        bias = bias + shift * log_share
+    note = f"{len(stopped)} of {columns.shape[1]} labels: the solver stopped after {_MOST_PASSES} passes"
+    return Fit(Linear(weights, bias), unseen, slope, offset, shift, (note,) if stopped else ())
 
 
-def _told(columns: Labels, bar: Any) -> Any:
+def _one(rows: Any) -> Machine:
+    return Machine(np.zeros(rows.shape[1]), 0.0, converged=True)
+
+
+def _told(columns: Labels, bar: Any) -> Iterator[npt.NDArray[np.bool_]]:
     for column in columns:
         yield column
         bar.update()
 
 
-def _unseen_decisions(
-    rows: Any,
-    columns: Labels,
-    halves: list[npt.NDArray[np.int64]],
-    machines: Callable[[Any, Labels], Linear],
-) -> Decisions:
-    """Return each row's decision values by machines that have not seen it, shape (N, K)."""
-    decisions = np.zeros(columns.shape)
-    for half in halves:
-        others = np.setdiff1d(np.arange(len(columns)), half)
-        linear = machines(rows[others], columns[others])
-        decisions[half] = rows[half] @ linear.weights + linear.bias
-    return decisions
-
-
-class _Machine(NamedTuple):
-    weights: npt.NDArray[np.float64]
-    bias: float
-    converged: bool
-
-
-def _machine(
+def support_vector_machine(
     rows: Any, truth: npt.NDArray[np.bool_], options: LinearOptions, seed: int
-) -> _Machine:
-    """Fit one label's support vector machine; a label that does not vary has no weights."""
+) -> Machine:
+    """Fit one label's linear support vector machine, with features scaled by their evidence.
+
+    Parameters
+    ----------
+    rows : scipy.sparse.csr_matrix of float64, shape (N, V)
+    truth : ndarray of bool, shape (N,)
+        Not all equal.
+    options : LinearOptions
+    seed : int
+
+    Returns
+    -------
+    Machine
+    """
     from scipy.sparse import csr_matrix
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
-    if not truth.any() or truth.all():
-        return _Machine(np.zeros(rows.shape[1]), 1.0 if truth.any() else -1.0, converged=True)
-    scale = _evidence(rows, truth, options.evidence)
+    scale = evidence(rows, truth, options.evidence)
     scaled = rows.data * scale[rows.indices]
     own = csr_matrix((scaled, rows.indices, rows.indptr), shape=rows.shape)
     solver = LinearSVC(
@@ -276,11 +300,23 @@ def _machine(
         warnings.simplefilter("ignore", ConvergenceWarning)  # becomes a note of the checkpoint
         solver.fit(own, truth)
     converged = bool(np.max(solver.n_iter_) < _MOST_PASSES)
-    return _Machine(solver.coef_[0] * scale, float(solver.intercept_[0]), converged)
+    return Machine(solver.coef_[0] * scale, float(solver.intercept_[0]), converged)
 
 
-def _evidence(rows: Any, truth: npt.NDArray[np.bool_], exponent: float) -> npt.NDArray[np.float64]:
-    """Return a scale per feature that leaves the rows' mean squared length as it is."""
+def evidence(rows: Any, truth: npt.NDArray[np.bool_], exponent: float) -> npt.NDArray[np.float64]:
+    """Return a scale per feature: how much it tells of a label, with the rows' mean squared length kept.
+
+    Parameters
+    ----------
+    rows : scipy.sparse.csr_matrix of float64, shape (N, V)
+    truth : ndarray of bool, shape (N,)
+    exponent : float
+        0: all scales are one.
+
+    Returns
+    -------
+    ndarray of float64, shape (V,)
+    """
     if exponent == 0:
         return np.ones(rows.shape[1])
     of_positive = np.repeat(truth, np.diff(rows.indptr))
