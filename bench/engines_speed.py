@@ -21,20 +21,22 @@ from typing import Any
 
 import numpy as np
 from tabulate import tabulate
-from tqdm import tqdm
 
 from goemo_eval.cpu import available_threads, cpu, isa_limit, limit_isa
 from goemo_eval.data.schemes import get_scheme
-from goemo_eval.data.sources import load_split
-from goemo_eval.engines.base import PRECISIONS, Batch, Classifier
-from goemo_eval.engines.registry import ENGINES, load_model, missing_engine
+from goemo_eval.data.sources import load_dataset
+from goemo_eval.engines.artifact import PRECISIONS, Variant
+from goemo_eval.engines.base import Predictor, TokenBatch, logits
+from goemo_eval.engines.registry import converter, load, missing_engine
 from goemo_eval.measure.environment import load_average, versions
 from goemo_eval.models.encoders import encoder_names, find_weights, get_encoder
 from goemo_eval.models.writing import write_untrained
-from goemo_eval.pipeline.evaluate import CALIBRATION_TEXTS, spread
+from goemo_eval.pipeline.steps import CALIBRATION_TEXTS, spread
+from goemo_eval.progress import progress
 
 TEXTS, TOKENS = 32, 64
 ERROR_TEXTS = 64
+NEURAL = ("torch", "onnxruntime", "openvino")
 GEMM = (TEXTS * TOKENS, 768, 3072)
 """Rows, inner length and columns of the product whose rate is measured: a feed-forward layer's."""
 
@@ -43,21 +45,25 @@ def main() -> None:
     """Measure, and write both files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--encoders", nargs="*", default=encoder_names())
+    parser.add_argument(
+        "--encoders",
+        nargs="*",
+        default=[n for n in encoder_names() if get_encoder(n).model_type != "linear"],
+    )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=available_threads())
     parser.add_argument("--isa", help="avx2 or avx512: forbid what is higher")
     options = parser.parse_args()
     if options.isa:
         limit_isa(options.isa)
-    load = load_average()
+    load_start = load_average()
     result: dict[str, Any] = {
         "cpu": cpu()[0],
         "isa_flags": cpu()[1],
         "isa_limit": isa_limit(),
         "threads": options.threads,
         "versions": versions(),
-        "load_start": load,
+        "load_start": load_start,
         "gemm_gops": gemm_rates(options.threads),
         "cells": [
             cell
@@ -106,9 +112,10 @@ def in_turns(calls: list[Callable[[], Any]], *, rounds: int) -> list[list[float]
 
 def measure(name: str, *, rounds: int, threads: int) -> list[dict[str, Any]]:
     """Return what each engine and precision needs for one encoder."""
-    encoder = get_encoder(name)
-    train = load_split("sample", "train").texts
-    classifiers: list[Classifier] = []
+    encoder, sample = get_encoder(name), load_dataset("sample")
+    calibration = spread(sample.splits["train"].texts, CALIBRATION_TEXTS)
+    predictors: list[Predictor] = []
+    sizes: list[int] = []
     with tempfile.TemporaryDirectory(prefix="goemo-eval-") as scratch:
         checkpoint = write_untrained(
             encoder,
@@ -118,42 +125,42 @@ def measure(name: str, *, rounds: int, threads: int) -> list[dict[str, Any]]:
             max_length=128,
             seed=0,
         )
-        for engine in tqdm(ENGINES, desc=f"loading {name}", leave=False, disable=None):
-            if missing_engine(engine) is None:
-                model = load_model(
-                    checkpoint,
-                    engine,
-                    threads=threads,
-                    calibration=spread(train, CALIBRATION_TEXTS),
-                )
-                classifiers += [model.classifier(precision) for precision in PRECISIONS]
-    ids = np.random.default_rng(0).integers(1000, 20000, (TEXTS, TOKENS))
-    batch = Batch(tuple(range(TEXTS)), ids, np.ones_like(ids))
-    times = np.array(in_turns([partial(c.forward, batch) for c in classifiers], rounds=rounds))
-    fp32 = [i for i, c in enumerate(classifiers) if c.precision == "fp32"]
+        engines = [engine for engine in NEURAL if missing_engine(engine) is None]
+        for engine in progress(engines, desc=f"converting {name}"):
+            made = converter(checkpoint, engine, calibration=calibration, threads=threads)
+            for precision in PRECISIONS:
+                out = Path(scratch) / f"{engine}-{precision}"
+                out.mkdir()
+                variant = Variant.model_validate({"engine": engine, "precision": precision})
+                artifact = made.write(variant, out)
+                sizes.append(artifact.size_bytes)
+                predictors.append(load(artifact, threads=threads))
+        ids = np.random.default_rng(0).integers(1000, 20000, (TEXTS, TOKENS))
+        batch = TokenBatch(tuple(range(TEXTS)), ids, np.ones_like(ids))
+        times = np.array(in_turns([partial(p.run, [batch]) for p in predictors], rounds=rounds))
+        # On texts, not on the batch: static ranges are fitted to words, and random ids are none.
+        words = spread(sample.splits["test"].texts, ERROR_TEXTS)
+        found = [logits(predictor, words) for predictor in predictors]
+    fp32 = [i for i, p in enumerate(predictors) if p.info.variant.precision == "fp32"]
     best = min(fp32, key=lambda i: float(np.median(times[i])))
-    # On texts, not on the batch: static ranges are fitted to words, and random ids are none.
-    words = spread(load_split("sample", "test").texts, ERROR_TEXTS)
-    reference = classifiers[0].logits(words)
-    cells = []
-    for classifier, seconds in zip(classifiers, times, strict=True):
-        moved = np.linalg.norm(classifier.logits(words) - reference) / np.linalg.norm(reference)
-        cells.append(
-            {
-                "encoder": name,
-                "engine": classifier.runtime.engine,
-                "precision": classifier.precision,
-                "median_ms": round(float(np.median(seconds)) * 1e3, 1),
-                "over_torch_fp32": round(float(np.median(times[0] / seconds)), 2),
-                "over_best_fp32": round(float(np.median(times[best] / seconds)), 2),
-                "size_mb": round(classifier.size_bytes / 1e6, 1),
-                "relative_error": round(float(moved), 5),
-                "kernels": classifier.runtime.kernels,
-                "isa": classifier.runtime.isa,
-                "times_s": [round(float(s), 5) for s in seconds],
-            }
-        )
-    return cells
+    return [
+        {
+            "encoder": name,
+            "engine": predictor.runtime.engine,
+            "precision": predictor.info.variant.precision,
+            "median_ms": round(float(np.median(seconds)) * 1e3, 1),
+            "over_torch_fp32": round(float(np.median(times[0] / seconds)), 2),
+            "over_best_fp32": round(float(np.median(times[best] / seconds)), 2),
+            "size_mb": round(size / 1e6, 1),
+            "relative_error": round(
+                float(np.linalg.norm(moved - found[0]) / np.linalg.norm(found[0])), 5
+            ),
+            "kernels": predictor.runtime.kernels,
+            "isa": predictor.runtime.isa,
+            "times_s": [round(float(s), 5) for s in seconds],
+        }
+        for predictor, seconds, size, moved in zip(predictors, times, sizes, found, strict=True)
+    ]
 
 
 def page(result: dict[str, Any]) -> str:

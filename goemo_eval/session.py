@@ -130,12 +130,20 @@ class Session:
         return [check for check in found if not check.passed and wanted(check.name)]
 
     def gate(self, cell: Cell) -> CellVerdict | None:
-        """Judge a cell against the baseline; None where that has no score of it."""
+        """Judge a cell against the baseline; None where that has no score of it.
+
+        Cells are judged one by one, so each has its equal share of the run's alpha (Bonferroni):
+        `goemo-eval gate`, which sees all of them at once, spends it better.
+        """
         old = self.baseline.get(cell.id)
         if old is None or old.scores is None:
             return None
+        gated = sum(each.id in self.baseline for each in self.cells)
         verdict = gate(
-            [old], [self.measure(cell)], max_drop=self.options.max_drop, alpha=self.options.alpha
+            [old],
+            [self.measure(cell)],
+            max_drop=self.options.max_drop,
+            alpha=self.options.alpha / gated,
         )
         return verdict.cells[0]
 

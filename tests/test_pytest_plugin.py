@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from goemo_eval.pipeline.evaluate import Workbench
 
 from goemo_eval.measure.metrics import score_predictions
 from goemo_eval.models.checkpoint import Checkpoint
 from goemo_eval.models.recipes import load_recipe
-from goemo_eval.pipeline.evaluate import Workbench
 from goemo_eval.pipeline.plan import Plan
 from goemo_eval.records.decisions import pack_decisions, unpack_decisions
 from goemo_eval.records.files import dump_records, read_records

@@ -171,17 +171,13 @@ class Bundle:
         """
         probabilities = self.probabilities(texts)
         decided = self.decisions(probabilities)
-        labels = self.info.labels
+        order = (-probabilities).argsort(axis=1, kind="stable")
         return [
             Prediction(
-                labels=tuple(
-                    labels[k]
-                    for k in sorted(range(len(labels)), key=lambda k, p=row: -p[k])
-                    if yes[k]
-                ),
-                scores=dict(zip(labels, row.tolist(), strict=True)),
+                labels=tuple(self.info.labels[k] for k in order[row] if decided[row, k]),
+                scores=dict(zip(self.info.labels, probabilities[row].tolist(), strict=True)),
             )
-            for row, yes in zip(probabilities, decided, strict=True)
+            for row in range(len(texts))
         ]
 
 

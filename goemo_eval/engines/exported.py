@@ -38,20 +38,19 @@ def conversion(path: Path, engine: str) -> Iterator[None]:
         ) from None
 
 
-def check_layers(kept_fp32: Collection[str], layers: Sequence[Layer]) -> None:
-    """Refuse names of layers that the model does not have.
+def check_layers(names: Collection[str], layers: Sequence[Layer]) -> None:
+    """Refuse a layer that a checkpoint does not have.
 
     Raises
     ------
     EngineError
-        Naming the first, and a layer that exists.
     """
     known = {layer.name for layer in layers}
-    for name in kept_fp32:
+    for name in names:
         if name not in known:
             raise EngineError(
-                f"kept_fp32 names the layer {name!r}, which the model lacks: its linear layers are "
-                f"called like {layers[0].name!r}"
+                f"kept_fp32: {name!r} is no linear layer of this checkpoint, which has "
+                f"{len(known)}, such as {min(known, default='none')!r}"
             )
 
 

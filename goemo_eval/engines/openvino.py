@@ -73,9 +73,10 @@ class OpenVinoPredictor:
         return compiled(self._model, threads=self._threads, streams=1).create_infer_request()
 
     @cached_property
-    def _beside(self) -> Any:
-        """The model with a stream per thread, for batches side by side."""
-        return compiled(self._model, threads=self._threads, streams=self._threads)
+    def _beside(self) -> list[Any]:
+        """Requests with a stream per thread, for batches side by side."""
+        model = compiled(self._model, threads=self._threads, streams=self._threads)
+        return [model.create_infer_request() for _ in range(self._threads)]
 
     def prepare(self, texts: Sequence[str], *, shape: Shape = "scored") -> list[TokenBatch]:
         """Return padded batches of the texts."""
@@ -90,16 +91,20 @@ class OpenVinoPredictor:
             return self._run_beside(batches)
 
     def _run_beside(self, batches: Sequence[TokenBatch]) -> list[npt.NDArray[np.float32]]:
+        """Run batches in turn on as many requests as there are threads.
+
+        OpenVINO's own queue calls back into Python from its threads, and waits for them forever when it is
+        given up meanwhile.
+        """
         out: list[Any] = [None] * len(batches)
-
-        def keep(request: Any, position: int) -> None:
-            out[position] = _logits(request.results)
-
-        queue = openvino_module().AsyncInferQueue(self._beside, self._threads)
-        queue.set_callback(keep)
-        for position, batch in enumerate(batches):
-            queue.start_async(_arrays(batch), userdata=position)
-        queue.wait_all()
+        requests, width = self._beside, len(self._beside)
+        for position in range(len(batches) + width):
+            request, done = requests[position % width], position - width
+            if done >= 0:
+                request.wait()
+                out[done] = _logits(request.results)
+            if position < len(batches):
+                request.start_async(_arrays(batches[position]))
         return out
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -229,8 +231,6 @@ class Classifier:
 
     labels: tuple[str, ...]
     predictor: Predictor
-    directory: tempfile.TemporaryDirectory[str] | None = None
-    """Of its artifact, which engines may read as they need it; it goes with the classifier."""
 
     def logits(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Score texts: float32 of shape (N, K); see `goemo_eval.engines.base.logits`."""
@@ -288,15 +288,22 @@ def load_classifier(
         }
     )
     threads = threads or available_threads()
-    directory = tempfile.TemporaryDirectory(prefix="goemo-eval-")
-    artifact = convert(
-        read_checkpoint(Path(checkpoint)),
-        variant,
-        Path(directory.name),
-        calibration=calibration,
-        threads=threads,
-    )
-    return Classifier(artifact.info.labels, load(artifact, threads=threads), directory)
+    directory = Path(tempfile.mkdtemp(prefix="goemo-eval-"))
+    try:
+        artifact = convert(
+            read_checkpoint(Path(checkpoint)),
+            variant,
+            directory,
+            calibration=calibration,
+            threads=threads,
+        )
+        classifier = Classifier(artifact.info.labels, load(artifact, threads=threads))
+    except BaseException:
+        shutil.rmtree(directory)
+        raise
+    # Engines may read the artifact as they need it: it goes with the classifier.
+    weakref.finalize(classifier, shutil.rmtree, directory, ignore_errors=True)
+    return classifier
 
 
 def describe_engine(name: str) -> str:

@@ -20,6 +20,7 @@ from goemo_eval.cpu import has_dot_products
 from goemo_eval.engines.artifact import Artifact, ArtifactInfo, Variant
 from goemo_eval.engines.artifact import describe as describe_artifact
 from goemo_eval.engines.base import Runtime, Shape, TokenBatch
+from goemo_eval.engines.exported import check_layers
 from goemo_eval.engines.smoothing import smoothed
 from goemo_eval.engines.tokens import Tokens, save_tokens
 from goemo_eval.engines.torch_int8 import Kernels, fill, find_kernels, quantize, state
@@ -226,22 +227,6 @@ def describe() -> str:
         f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, "
         f"INT8 by {backends.engine} (of {supported})"
     )
-
-
-def check_layers(names: Sequence[str], layers: Sequence[Layer]) -> None:
-    """Refuse a layer that a checkpoint does not have.
-
-    Raises
-    ------
-    EngineError
-    """
-    known = {layer.name for layer in layers}
-    for name in names:
-        if name not in known:
-            raise EngineError(
-                f"kept_fp32: {name!r} is no linear layer of this checkpoint, which has "
-                f"{len(known)}, such as {min(known, default='none')!r}"
-            )
 
 
 _FP32 = "fp32"

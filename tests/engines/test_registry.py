@@ -1,27 +1,34 @@
-"""Every engine against torch's FP32 logits, on real weights; what they share, and what they refuse."""
+"""Every engine against torch's FP32 logits; what they share, what they need, and what they refuse."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from goemo_eval.data.schemes import get_scheme
 from goemo_eval.data.dataset import Split
-from goemo_eval.engines import registry
-from goemo_eval.engines.base import Batch, Model
+from goemo_eval.data.schemes import get_scheme
+from goemo_eval.engines import exported, registry
+from goemo_eval.engines.artifact import Artifact, Variant, read_artifact
+from goemo_eval.engines.base import Predictor, logits
 from goemo_eval.engines.registry import (
     ENGINES,
+    Converter,
+    converter,
     describe_engine,
+    load,
     load_classifier,
-    load_model,
     missing_engine,
 )
 from goemo_eval.errors import EngineError
 from goemo_eval.models.checkpoint import Checkpoint
-from goemo_eval.models.encoders import Encoder, find_weights, get_encoder
+from goemo_eval.models.encoders import Encoder, Weights
 from goemo_eval.models.writing import write_untrained
 
 # Small shapes of the two architectures whose graphs are unlike BERT's: a layer that is passed
@@ -42,131 +49,300 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_hidden_layers": 2,
         "classifier_activation": False,
     },
+    "distilbert": {"vocab_size": 8000, "dim": 96, "n_layers": 2, "n_heads": 2, "hidden_dim": 384},
 }
-Load = Callable[[str, str], Model]
+NEURAL = ("torch", "onnxruntime", "openvino")
+LIGHT = ("onnxruntime", "openvino")
+
+Written = Callable[..., Artifact]
+Made = Callable[[str, str], Converter]
+
+
+def untrained(name: str, out: Path, **changes: Any) -> Checkpoint:
+    encoder = Encoder(name=name, model_type=name, config=SHAPES[name] | changes)
+    return write_untrained(
+        encoder,
+        get_scheme("raw"),
+        weights=Weights("random", "random", reason="in a test"),
+        out=out,
+        max_length=48,
+        seed=0,
+    )
 
 
 @pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checkpoint]:
+def made(tmp_path_factory: pytest.TempPathFactory, sample: dict[str, Split]) -> Made:
+    """Load a small architecture for conversion, once."""
     folder = tmp_path_factory.mktemp("random")
-    made = {}
-    for name, config in SHAPES.items():
-        encoder = Encoder(name=name, model_type=name, config=config)
-        weights = find_weights(get_encoder("albert"))  # out of reach in tests: random
-        made[name] = write_untrained(
-            encoder, get_scheme("raw"), weights=weights, out=folder / name, max_length=48, seed=0
-        )
-    return made
+    checkpoints: dict[str, Checkpoint] = {}
+    converters: dict[tuple[str, str], Converter] = {}
 
-
-@pytest.fixture(scope="module")
-def load(checkpoints: dict[str, Checkpoint], sample: dict[str, Split]) -> Load:
-    """Load a small architecture into an engine, once."""
-    loaded: dict[tuple[str, str], Model] = {}
-
-    def call(name: str, engine: str) -> Model:
-        if (name, engine) not in loaded:
-            loaded[name, engine] = load_model(
-                checkpoints[name], engine, threads=1, calibration=sample["train"].texts[:32]
+    def call(name: str, engine: str) -> Converter:
+        if name not in checkpoints:
+            checkpoints[name] = untrained(name, folder / name)
+        if (name, engine) not in converters:
+            converters[name, engine] = converter(
+                checkpoints[name], engine, calibration=sample["train"].texts[:32], threads=1
             )
-        return loaded[name, engine]
+        return converters[name, engine]
 
     return call
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.fixture(scope="module")
+def written(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """Write a variant of a small architecture, once."""
+    kept: dict[tuple[str, Variant], Artifact] = {}
+
+    def call(name: str, engine: str, precision: Any = "fp32", **fields: Any) -> Artifact:
+        variant = Variant(engine=engine, precision=precision, **fields)
+        if (name, variant) not in kept:
+            out = tmp_path_factory.mktemp("artifact")
+            made(name, engine).write(variant, out)
+            kept[name, variant] = read_artifact(out)
+        return kept[name, variant]
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def opened(written: Written) -> Callable[..., Predictor]:
+    return lambda *words, **fields: load(written(*words, **fields), threads=2)
+
+
+@pytest.mark.parametrize("engine", NEURAL)
 @pytest.mark.parametrize("name", SHAPES)
 def test_engines_agree_and_int8_is_small_and_close(
-    load: Load, sample: dict[str, Split], name: str, engine: str
+    written: Written, opened: Any, made: Made, sample: dict[str, Split], name: str, engine: str
 ) -> None:
     texts = sample["test"].texts[:40]
-    expected = load(name, "torch").classifier("fp32").logits(texts)
-    model = load(name, engine)
-    fp32, int8 = model.classifier("fp32"), model.classifier("int8")
-    np.testing.assert_allclose(fp32.logits(texts), expected, atol=1e-4)
-    first = int8.logits(texts)
-    np.testing.assert_array_equal(first, int8.logits(texts))  # the same bits again
+    expected = logits(opened(name, "torch"), texts)
+    fp32, int8 = opened(name, engine), opened(name, engine, "int8")
+    np.testing.assert_allclose(logits(fp32, texts), expected, atol=1e-4)
+    first = logits(int8, texts)
+    np.testing.assert_array_equal(first, logits(int8, texts))  # the same bits again
     error = np.linalg.norm(first - expected) / np.linalg.norm(expected)
     assert 0 < error < 0.15
-    assert int8.size_bytes < 0.4 * fp32.size_bytes
-    assert int8.parameters == fp32.parameters
+    small, large = written(name, engine, "int8"), written(name, engine)
+    tokenizer = (large.path / "tokenizer.json").stat().st_size
+    assert small.size_bytes - tokenizer < 0.45 * (large.size_bytes - tokenizer)
+    assert small.info.parameters == large.info.parameters
+    assert small.info.int8_share == 1.0
     assert fp32.runtime.quantized_engine is None
     assert int8.runtime.quantized_engine
     assert "int8" in int8.runtime.kernels
-    assert model.layers == load(name, "torch").layers
+    assert made(name, engine).layers == made(name, "torch").layers
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", NEURAL)
+def test_batches_side_by_side_give_what_each_gives_alone(
+    opened: Any, sample: dict[str, Split], engine: str
+) -> None:
+    predictor = opened("albert", engine)
+    batches = predictor.prepare(sample["test"].texts[:64], shape="real")
+    together = predictor.run(batches)
+    for batch, found in zip(batches, together, strict=True):
+        np.testing.assert_allclose(predictor.run([batch])[0], found, atol=1e-5)
+    assert [len(batch.rows) for batch in batches] == [32, 32]
+    padded = predictor.prepare(sample["test"].texts[:33], shape="padded128")
+    assert [batch.input_ids.shape for batch in padded] == [(32, 48), (1, 48)]  # its own limit
+    assert len(predictor.prepare(sample["test"].texts[:5], shape="single")) == 5
+
+
+@pytest.mark.parametrize("engine", NEURAL)
 def test_kept_layers_stay_in_fp32_wherever_they_are_passed(
-    load: Load, sample: dict[str, Split], engine: str
+    made: Made, written: Written, opened: Any, sample: dict[str, Split], engine: str, tmp_path: Path
 ) -> None:
-    model = load("albert", engine)
+    layers = made("albert", engine).layers
     texts = sample["test"].texts[:40]
-    fp32, int8 = (model.classifier(p) for p in ("fp32", "int8"))
-    names = [layer.name for layer in model.layers]
+    names = [layer.name for layer in layers]
     (ffn,) = (n for n in names if n.endswith(".ffn"))  # passed three times
-    kept = model.classifier("int8", kept_fp32=[ffn, "classifier"])
-    assert kept.kept_fp32 == (ffn, "classifier")
-    weights = sum(layer.weights for layer in model.layers if layer.name in kept.kept_fp32)
-    grown = kept.size_bytes - int8.size_bytes
+    kept = written("albert", engine, "int8", kept_fp32=(ffn, "classifier"))
+    weights = sum(layer.weights for layer in layers if layer.name in (ffn, "classifier"))
+    grown = kept.size_bytes - written("albert", engine, "int8").size_bytes
     assert 2.5 * weights < grown < 3.5 * weights  # from one byte to four, once
-    everything = model.classifier("int8", kept_fp32=names)
-    distance = [
-        np.abs(c.logits(texts) - fp32.logits(texts)).max() for c in (int8, kept, everything)
-    ]
+    assert kept.info.int8_share == pytest.approx(1 - weights / sum(x.weights for x in layers))
+    fp32 = logits(opened("albert", engine), texts)
+    int8, some, every = (
+        np.abs(logits(opened("albert", engine, "int8", kept_fp32=these), texts) - fp32).max()
+        for these in ((), (ffn, "classifier"), tuple(names))
+    )
     # Of random weights one layer's error may cancel another's: only without any is it sure to shrink.
-    assert distance[2] < min(distance[:2])
-    assert distance[1] != distance[0]
-    with pytest.raises(EngineError, match="kept_fp32 names the layer 'ffn', which the model lacks"):
-        model.classifier("int8", kept_fp32=["ffn"])
+    assert every < min(int8, some) or every < 1e-3
+    assert some != int8
+    variant = Variant(engine=engine, precision="int8", kept_fp32=("ffn",))
+    with pytest.raises(EngineError, match="'ffn' is no linear layer"):
+        made("albert", engine).write(variant, tmp_path)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_mobileberts_mask_and_bottlenecks_bear_int8(load: Load, engine: str) -> None:
-    """Neither the mask's huge constant nor the norms without a mean reach an INT8 range."""
-    model = load("mobilebert", engine)
-    int8, fp32 = model.classifier("int8"), model.classifier("fp32")
-    ids = np.random.default_rng(0).integers(5, 1000, (4, 7))
-    short = Batch(tuple(range(4)), ids, np.ones_like(ids))
-    wide = Batch(tuple(range(4)), *(np.pad(a, ((0, 0), (0, 30))) for a in (ids, np.ones_like(ids))))
-    np.testing.assert_allclose(fp32.forward(wide), fp32.forward(short), atol=1e-4)
-    moved = np.linalg.norm(int8.forward(wide) - int8.forward(short))
-    assert moved < 0.1 * np.linalg.norm(int8.forward(short))
-    # The bottlenecks are INT8 as all else is: kept in FP32 they take four bytes a weight, not one.
-    bottlenecks = [layer for layer in model.layers if "bottleneck" in layer.name]
-    assert bottlenecks
-    kept = model.classifier("int8", kept_fp32=[layer.name for layer in bottlenecks])
-    weights = sum(layer.weights for layer in bottlenecks)
-    assert 2.5 * weights < kept.size_bytes - int8.size_bytes < 3.5 * weights
-
-
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-def test_missing_engine_is_one_line_with_the_command(
-    engine: str, checkpoints: dict[str, Checkpoint], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("engine", NEURAL)
+def test_mobileberts_mask_and_bottlenecks_bear_int8(
+    opened: Any, written: Written, made: Made, engine: str
 ) -> None:
-    monkeypatch.setattr(registry, "find_spec", lambda name: None)
+    """Neither the mask's huge constant nor the norms without a mean reach an INT8 range."""
+    texts = ["thank you so much for that", "no", "what on earth were they thinking?"]
+    longer = [*texts, "and a much longer one " * 8]
+    for precision, tolerance in (("fp32", 1e-4), ("int8", 0.1)):
+        predictor = opened("mobilebert", engine, precision)
+        short, wide = (
+            predictor.run(predictor.prepare(t, shape="real"))[0][:3] for t in (texts, longer)
+        )
+        assert np.linalg.norm(wide - short) < tolerance * max(1.0, np.linalg.norm(short))
+    # The bottlenecks are INT8 as all else is: kept in FP32 they take four bytes a weight, not one.
+    bottlenecks = [x for x in made("mobilebert", engine).layers if "bottleneck" in x.name]
+    assert bottlenecks
+    kept = written("mobilebert", engine, "int8", kept_fp32=tuple(x.name for x in bottlenecks))
+    weights = sum(layer.weights for layer in bottlenecks)
+    grown = kept.size_bytes - written("mobilebert", engine, "int8").size_bytes
+    assert 2.5 * weights < grown < 3.5 * weights
+
+
+ALONE = """
+import json, sys
+from pathlib import Path
+from goemo_eval.engines.base import logits
+from goemo_eval.engines.registry import load
+texts = json.loads(sys.argv[2])
+found = logits(load(Path(sys.argv[1]), threads=1), texts).tolist()
+heavy = {"torch", "transformers", "onnx", "nncf", "sklearn", "scipy", "pandas", "datasets"}
+print(json.dumps([found, sorted(heavy & {name.split(".")[0] for name in sys.modules})]))
+"""
+
+
+@pytest.mark.parametrize("engine", LIGHT)
+def test_an_artifact_is_loaded_without_torch_and_transformers(
+    written: Written, opened: Any, engine: str
+) -> None:
+    texts = ["thank you", "no, I did not"]
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            ALONE,
+            str(written("albert", engine, "int8").path),
+            json.dumps(texts),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found, heavy = json.loads(ended.stdout.splitlines()[-1])
+    assert heavy == []
+    np.testing.assert_allclose(found, logits(opened("albert", engine, "int8"), texts), atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", NEURAL)
+def test_a_file_that_was_altered_or_added_is_refused(
+    made: Made, engine: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "artifact"
+    out.mkdir()
+    made("distilbert", engine).write(Variant(engine=engine, precision="fp32"), out)
+    (out / "added_tokens.json").write_text("{}")
+    with pytest.raises(EngineError, match="not listed"):
+        load(out, threads=1)
+    (out / "added_tokens.json").unlink()
+    largest = max(out.iterdir(), key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+    with pytest.raises(EngineError, match="altered since it was written"):
+        load(out, threads=1)
+    largest.unlink()
+    with pytest.raises(EngineError, match="missing"):
+        load(out, threads=1)
+
+
+@pytest.mark.parametrize("engine", LIGHT)
+def test_what_is_no_model_is_one_line(written: Written, engine: str, tmp_path: Path) -> None:
+    good = written("distilbert", engine)
+    for file in good.path.iterdir():
+        (tmp_path / file.name).write_bytes(
+            b"no model" if file.suffix in (".onnx", ".xml") else file.read_bytes()
+        )
+    predictor = load(Artifact(tmp_path, good.info), threads=1)
+    with pytest.raises(EngineError, match="export the cell again"):
+        logits(predictor, ["a text"])
+
+
+@pytest.mark.parametrize("engine", LIGHT)
+def test_a_conversion_that_gives_other_logits_is_refused(
+    made: Made, engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = untrained("distilbert", tmp_path / "checkpoint")
+    monkeypatch.setattr(exported, "TOLERANCE", -1.0)
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(EngineError, match=f"{engine}'s logits differ from torch's"):
+        converter(checkpoint, engine, threads=1).write(
+            Variant(engine=engine, precision="fp32"), out
+        )
+
+
+def test_what_a_converter_raises_is_one_line() -> None:
+    with pytest.raises(
+        EngineError, match=r"^here: openvino cannot convert this model \(TypeError: a b\): use"
+    ) as caught:
+        _convert()
+    assert "\n" not in str(caught.value)
+
+
+def _convert() -> None:
+    with exported.conversion(Path("here"), "openvino"):
+        raise TypeError("a\tb\nTraceback ...")
+
+
+def test_missing_engines_are_one_line_with_the_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(registry, "find_spec", lambda name: None if name == "nncf" else object())
     assert missing_engine("torch") is None
-    with pytest.raises(EngineError) as error:
-        load_classifier(checkpoints["albert"], engine)
-    assert f"pip install 'goemo-eval[{engine}]'" in str(error.value)
-    assert "\n" not in str(error.value)
+    assert (
+        missing_engine("openvino")
+        == "engine openvino needs nncf: pip install 'goemo-eval[openvino]'"
+    )
+    with pytest.raises(EngineError, match="pip install"):
+        converter(None, "openvino", threads=1)  # type: ignore[arg-type]
 
 
-def test_calibrated_int8_needs_texts(checkpoints: dict[str, Checkpoint]) -> None:
-    with pytest.raises(EngineError, match="openvino needs calibration texts for INT8"):
-        load_classifier(checkpoints["albert"], "openvino", "int8")
+def test_an_artifact_of_a_missing_runtime_is_refused(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = written("distilbert", "onnxruntime")
+    monkeypatch.setattr(
+        registry, "find_spec", lambda name: None if name == "onnxruntime" else object()
+    )
+    with pytest.raises(EngineError, match="needs onnxruntime: pip install"):
+        load(artifact, threads=1)
 
 
-def test_export_that_differs_is_refused(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    from goemo_eval.engines import onnxruntime
+def test_calibrated_int8_needs_texts(tmp_path: Path) -> None:
+    checkpoint = untrained("distilbert", tmp_path / "checkpoint")
+    with pytest.raises(EngineError, match="needs calibration texts"):
+        load_classifier(checkpoint.path, "openvino", "int8")
 
-    model = load("albert", "onnxruntime")
-    monkeypatch.setattr(onnxruntime, "EXPORT_TOLERANCE", 0.0)
-    with pytest.raises(EngineError, match=r"logits differ from torch's by .*, more than 0: use"):
-        onnxruntime.check_export(model.pretrained, model._session(model.exported))
+
+def test_a_classifier_from_python(minilm_raw: Checkpoint) -> None:
+    classifier = load_classifier(minilm_raw.path, "onnxruntime")
+    assert classifier.labels == minilm_raw.labels
+    assert classifier.logits([]).shape == (0, 28)
+    assert classifier.logits(("a text",)).shape == (1, 28)
+    with pytest.raises(TypeError, match="got one str"):
+        classifier.logits("a text")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"engine": "tensorrt"}, "unknown engine 'tensorrt'"),
+        ({"precision": "int4"}, "unknown precision 'int4'"),
+    ],
+)
+def test_unknown_names_are_refused(minilm_raw: Checkpoint, words: Any, said: str) -> None:
+    with pytest.raises(EngineError, match=said):
+        load_classifier(minilm_raw.path, **words)
 
 
 def test_descriptions_name_the_int8_kernels() -> None:
-    assert "MLAS" in describe_engine("onnxruntime")
-    assert "INT8" in describe_engine("openvino")
-    assert "nncf" in describe_engine("openvino")
+    for name in ENGINES:
+        assert describe_engine(name)

@@ -5,6 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from goemo_eval.measure.latency import (
+    latency_batches,
+    rounds_within,
+    summarize_times,
+    time_split_interleaved,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,12 +18,6 @@ from goemo_eval.data.dataset import Split
 from goemo_eval.engines.base import Batch, Classifier
 from goemo_eval.engines.registry import load_classifier
 from goemo_eval.errors import DataError
-from goemo_eval.measure.latency import (
-    latency_batches,
-    rounds_within,
-    summarize_times,
-    time_split_interleaved,
-)
 from goemo_eval.models.checkpoint import Checkpoint
 
 

@@ -70,9 +70,7 @@ def test_holm_by_its_definition(p_values: np.ndarray) -> None:
         assert (corrected <= alpha).sum() == rejected
 
 
-@given(
-    hnp.arrays(np.float64, st.integers(0, 30), elements=st.floats(0, 1)), st.floats(0.001, 0.49)
-)
+@given(hnp.arrays(np.float64, st.integers(0, 30), elements=st.floats(0, 1)), st.floats(0.001, 0.49))
 def test_levels_and_corrected_p_values_agree(p_values: np.ndarray, alpha: float) -> None:
     levels, corrected = holm_levels(p_values, alpha), holm(p_values)
     clear = np.abs(corrected - alpha) > 1e-12

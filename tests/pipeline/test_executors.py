@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from goemo_eval.pipeline.evaluate import Workbench
+from goemo_eval.pipeline.matrix import matrix
 
 from goemo_eval.errors import EngineError
 from goemo_eval.models.recipes import load_recipe
-from goemo_eval.pipeline.evaluate import Workbench
 from goemo_eval.pipeline.executors import check_executor, install, prepare
-from goemo_eval.pipeline.matrix import matrix
 from goemo_eval.pipeline.plan import Plan
 
 

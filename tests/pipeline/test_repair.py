@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from goemo_eval.pipeline.evaluate import Workbench
 from hypothesis import given
 from hypothesis import strategies as st
 
+from goemo_eval.data.dataset import Split
 from goemo_eval.data.schemes import get_scheme
-from goemo_eval.data.splits import Split
 from goemo_eval.engines.base import Layer
 from goemo_eval.engines.registry import load_classifier
 from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint, write_manifest
 from goemo_eval.models.encoders import Weights, get_encoder
 from goemo_eval.models.recipes import load_recipe
 from goemo_eval.models.training import fine_tune
-from goemo_eval.pipeline.evaluate import Workbench
 from goemo_eval.pipeline.plan import Plan
 from goemo_eval.pipeline.repair import rank_layers, search_precision
 from goemo_eval.records.schema import Cell
