@@ -39,6 +39,8 @@ settings.load_profile("tests")
 
 # The library never asks a server in tests; what needs the hub lays out its cache.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Threads that wait for one another by spinning take minutes for seconds beside another process.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")

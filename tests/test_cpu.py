@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from goemo_eval import cpu as cpu_module
 from goemo_eval.cpu import ISA_LIMITS, cpu, has_dot_products, isa_limit, limit_isa
-from goemo_eval.engines import cpu as cpu_module
 from goemo_eval.errors import EngineError
 from goemo_eval.models.checkpoint import Checkpoint
 
@@ -47,7 +47,7 @@ import json, sys
 from goemo_eval.cpu import isa_limit, limit_isa
 limit_isa("avx2")
 from goemo_eval.engines.registry import load_classifier
-runtime = load_classifier(sys.argv[1], precision="int8").runtime
+runtime = load_classifier(sys.argv[1], precision="int8").predictor.runtime
 print(json.dumps([isa_limit(), runtime.isa, runtime.kernels]))
 """
 
@@ -59,9 +59,8 @@ def test_torch_heeds_the_limit_and_spares_a_bit(minilm_raw: Checkpoint) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=300,
     )
     limit, isa, kernels = json.loads(run.stdout)
     assert limit == "avx2"
     assert isa == "AVX2"
-    assert "7-bit activations" in kernels
+    assert "7-bit" in kernels

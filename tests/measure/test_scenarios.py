@@ -1,85 +1,151 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import pytest
-from goemo_eval.measure.latency import (
-    latency_batches,
-    rounds_within,
-    summarize_times,
-    time_split_interleaved,
-)
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from goemo_eval.data.dataset import Split
-from goemo_eval.engines.base import Batch, Classifier
-from goemo_eval.engines.registry import load_classifier
+from goemo_eval.engines.base import Predictor
 from goemo_eval.errors import DataError
-from goemo_eval.models.checkpoint import Checkpoint
+from goemo_eval.measure import machine_load
+from goemo_eval.measure.machine_load import Load, Watch
+from goemo_eval.measure.scenarios import (
+    Latency,
+    Timed,
+    judge_spread,
+    percentiles,
+    summarize_times,
+    time_batches,
+    time_in_turns,
+    time_offline,
+    timed_batches,
+)
+
+QUIET = Load(load_start=0.0, load_end=0.0)
+TEXTS = [f"text {i}" for i in range(70)]
 
 
-@given(st.lists(st.floats(1e-6, 10), min_size=1, max_size=40))
-def test_summary_keeps_every_time_and_orders_percentiles(times: list[float]) -> None:
-    summary = summarize_times(times, batch_size=32, threads=2)
-    assert list(summary.times_s) == times
-    ordered = [min(times), summary.p50_s, summary.p90_s, summary.p99_s, max(times)]
-    assert np.all(np.diff(ordered) >= -1e-12)
-    assert summary.p50_s == pytest.approx(float(np.median(times)))
+class Counting:
+    """A predictor that notes what it is asked for and takes its time."""
+
+    def __init__(self, pause_s: float = 0.0) -> None:
+        self.ran: list[Any] = []
+        self.pause_s = pause_s
+
+    def prepare(self, texts: Sequence[str], *, shape: str = "scored") -> list[tuple[str, ...]]:
+        size = 1 if shape in ("single", "scored") else 32
+        return [tuple(texts[i : i + size]) for i in range(0, len(texts), size)]
+
+    def run(self, batches: Sequence[Any]) -> list[np.ndarray]:
+        time.sleep(self.pause_s)
+        self.ran += batches
+        return [np.zeros((len(batch), 2), np.float32) for batch in batches]
 
 
-def test_rounds() -> None:
-    assert rounds_within(0.1, budget_s=1.0) == 10
-    assert rounds_within(10.0, budget_s=1.0) == 3
-    assert rounds_within(1e-6, budget_s=1.0) == 30
+def predictor(pause_s: float = 0.0) -> tuple[Predictor, Counting]:
+    made = Counting(pause_s)
+    return cast("Predictor", made), made
 
 
-@pytest.fixture(scope="module")
-def classifier(minilm_raw: Checkpoint) -> Classifier:
-    return load_classifier(minilm_raw)
+@given(st.lists(st.floats(1e-6, 10), min_size=1, max_size=250))
+def test_percentiles_are_ordered_and_p99_needs_a_hundred_times(times: list[float]) -> None:
+    found = percentiles(times)
+    assert found["p50_s"] == pytest.approx(float(np.median(times)))
+    assert (found["p99_s"] is None) == (len(times) < 100)
+    known = [v for v in found.values() if v is not None]
+    assert known == sorted(known)
 
 
-def test_shapes_of_batches(classifier: Classifier, short_sample: dict[str, Split]) -> None:
-    texts = short_sample["test"].texts
-    encoded = classifier.encode(texts)
-    real = latency_batches(classifier, texts, "real")
-    padded = latency_batches(classifier, texts, "padded128")
-    assert len(real) == len(padded) == len(texts) // 32
-    for number, (a, b) in enumerate(zip(real, padded, strict=True)):
-        own = encoded[number * 32 : (number + 1) * 32]  # the split's own order
-        assert a.rows == b.rows == tuple(range(number * 32, (number + 1) * 32))
-        assert a.input_ids.shape == (32, max(map(len, own)))
-        assert b.input_ids.shape == (32, 128)
-        assert a.attention_mask.sum() == b.attention_mask.sum() == sum(map(len, own))
+def test_a_latency_whose_percentiles_are_not_of_its_times_is_refused() -> None:
+    times = (0.1, 0.2, 0.3)
+    fields = {
+        "batch_size": 32,
+        "threads": 2,
+        "texts_sha256": None,
+        "batches": 3,
+        "times_s": times,
+        "load": QUIET,
+    }
+    Latency(**fields, **percentiles(times))
+    with pytest.raises(ValidationError, match="p50_s"):
+        Latency(**fields, **percentiles(times) | {"p50_s": 0.1})
+    with pytest.raises(ValidationError, match="p99_s"):
+        Latency(**fields, **percentiles(times) | {"p99_s": 0.3})
 
 
-def test_too_few_texts(classifier: Classifier) -> None:
+def test_every_batch_is_timed_equally_often_round_by_round() -> None:
+    served, made = predictor()
+    timed = timed_batches(served, TEXTS, "real", batches=5, rounds=3)
+    latency = time_batches(timed, threads=2)
+    assert (latency.batches, len(latency.times_s), latency.batch_size) == (2, 6, 32)
+    assert made.ran[2:] == [tuple(TEXTS[:32]), tuple(TEXTS[32:64])] * 3
+    again = timed_batches(served, TEXTS, "padded128", batches=2, rounds=1)
+    assert again.texts_sha256 == timed.texts_sha256
+    assert (
+        timed_batches(served, TEXTS, "real", batches=1, rounds=1).texts_sha256 != again.texts_sha256
+    )
+
+
+def test_single_is_text_in_scores_out() -> None:
+    served, made = predictor()
+    timed = timed_batches(served, TEXTS, "single", batches=200, rounds=1)
+    assert (timed.batch_size, len(timed.calls)) == (1, 70)
+    assert made.ran == []
+    timed.calls[3]()
+    assert made.ran == [("text 3",)]
+
+
+def test_too_few_texts() -> None:
     with pytest.raises(DataError, match="at least one batch of 32 texts: got 3"):
-        latency_batches(classifier, ["a", "b", "c"], "real")
+        timed_batches(predictor()[0], TEXTS[:3], "real", batches=1, rounds=1)
 
 
-def test_interleaved_passes_take_turns_and_tell_a_slow_one(
-    classifier: Classifier, short_sample: dict[str, Split]
-) -> None:
-    turns: list[str] = []
-
-    def forward(batch: Batch, name: str, pause_s: float) -> np.ndarray:
-        turns.append(name)
-        time.sleep(pause_s)
-        return np.zeros((len(batch.rows), 28), dtype=np.float32)
-
-    fast = replace(classifier, forward=lambda b: forward(b, "fast", 0.002))
-    slow = replace(classifier, forward=lambda b: forward(b, "slow", 0.006))
-    fast_s, slow_s = time_split_interleaved([fast, slow], short_sample["test"].texts, budget_s=0.0)
-    assert len(fast_s) == len(slow_s) == 1  # the first pass always runs
-    assert 2 < slow_s[0] / fast_s[0] < 4
-    timed = turns[2:]  # after one warm-up each
-    assert timed == ["fast", "slow", "slow", "fast", "fast", "slow"]
+def test_turns_go_round_and_every_pass_is_whole() -> None:
+    (fast, made), (slow, _) = predictor(), predictor(0.001)
+    seconds, load = time_in_turns([fast, slow], TEXTS, passes=2)
+    assert [len(own) for own in seconds] == [2, 2]
+    assert all(a < b for a, b in zip(*seconds, strict=True))
+    assert sorted(made.ran[8:]) == sorted([(text,) for text in TEXTS] * 2)
+    assert load.load_start is not None
 
 
-def test_passes_stop_at_most(classifier: Classifier, short_sample: dict[str, Split]) -> None:
-    nothing = replace(classifier, forward=lambda b: np.zeros((len(b.rows), 28), dtype=np.float32))
-    (seconds,) = time_split_interleaved([nothing], short_sample["test"].texts, budget_s=9.0, most=3)
-    assert len(seconds) == 3
+def test_offline_counts_texts_a_second() -> None:
+    found = time_offline(predictor(0.001)[0], TEXTS, passes=2, threads=1)
+    assert found.texts == 70
+    assert found.texts_per_s == pytest.approx(70 / np.median(found.passes_s))
+
+
+def test_times_of_one_batch_that_scatter_are_unstable_and_batches_that_differ_are_not() -> None:
+    even = [0.1, 0.5] * 10
+    assert judge_spread(QUIET, even, batches=2).stable
+    uneven = [0.1, 0.5, 0.2, 0.9] * 5
+    found = judge_spread(QUIET, uneven, batches=2)
+    assert not found.stable
+    assert "spread by" in found.reason
+    assert judge_spread(QUIET, [0.1], batches=1).stable
+
+
+def test_a_machine_that_others_use_is_unstable(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 10.0])
+    busy, own = iter([100.0, 109.0]), iter([50.0, 55.0])
+    monkeypatch.setattr(machine_load.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(machine_load, "_busy_s", lambda: next(busy))
+    monkeypatch.setattr(machine_load, "_own_s", lambda: next(own))
+    monkeypatch.setattr(machine_load.os, "cpu_count", lambda: 2)
+    with Watch() as watch:
+        pass
+    assert watch.load.taken_by_others == 0.2
+    assert watch.load.reason == "other processes took 20% of the processors"
+
+
+def test_a_summary_keeps_every_time() -> None:
+    timed = Timed("real", 32, "c" * 64, (lambda: None,) * 2, 2)
+    found = summarize_times([0.1, 0.2, 0.1, 0.2], timed, threads=3, load=QUIET)
+    assert found.times_s == (0.1, 0.2, 0.1, 0.2)
+    assert found.threads == 3
+    assert found.load.stable

@@ -25,7 +25,7 @@ HARD = (
     "İstanbul ẞtraße ﬁne",
     "😂😂 so-o-o good!!! [NAME]\u2028next\x00\ttab",
     "x" * 60,
-    "你好，世界",  # noqa: RUF001
+    "\u4f60\u597d\uff0c\u4e16\u754c",
     "half a pair \ud83d",
 )
 
