@@ -42,19 +42,23 @@ class OnnxPredictor:
     """
 
     def __init__(self, artifact: Artifact, tokens: Tokens, *, threads: int) -> None:
-        import onnxruntime
-
         self.info = artifact.info
-        self.runtime = Runtime(
-            engine="onnxruntime",
-            version=onnxruntime.__version__,
-            kernels=artifact.info.kernels,
-            quantized_engine=artifact.info.quantized_engine,
-            isa=_isa(),
-        )
         self._model = artifact.path / MODEL
         self._tokens = tokens
         self._threads = threads
+
+    @cached_property
+    def runtime(self) -> Runtime:
+        """What runs it; who only predicts does not wait for a look at the CPU, which takes a second."""
+        import onnxruntime
+
+        return Runtime(
+            engine="onnxruntime",
+            version=onnxruntime.__version__,
+            kernels=self.info.kernels,
+            quantized_engine=self.info.quantized_engine,
+            isa=_isa(),
+        )
 
     @cached_property
     def _alone(self) -> Any:
