@@ -1,192 +1,171 @@
-"""The bench as a user runs it, in a process of its own, on small data."""
+"""The plugin as another repository uses it, in process, on a small run."""
 
 from __future__ import annotations
 
-import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from goemo_eval.pipeline.evaluate import Workbench
 
-from goemo_eval.measure.metrics import score_predictions
-from goemo_eval.models.checkpoint import Checkpoint
-from goemo_eval.models.recipes import load_recipe
-from goemo_eval.pipeline.plan import Plan
-from goemo_eval.records.decisions import pack_decisions, unpack_decisions
+# What a run imports is imported here: pytester forgets what is new after each run in process, and
+# numpy's like cannot be loaded twice.
+import sklearn.metrics
+import sklearn.svm  # noqa: F401
+
+import goemo_eval.judge.gate
+import goemo_eval.models.linear
+import goemo_eval.report.render
+import goemo_eval.session  # noqa: F401
 from goemo_eval.records.files import dump_records, read_records
-from goemo_eval.records.schema import Cell, SplitScores
 
-BENCH = Path(__file__).parents[1] / "bench"
+pytest_plugins = "pytester"
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+SUITE = """
+import pytest
+
+def test_accuracy(goemo_cell, goemo):
+    record = goemo.measure(goemo_cell)
+    assert record.scores
+    assert not goemo.over_budget(goemo_cell)
+
+def test_latency(goemo_cell, goemo, benchmark):
+    goemo.time(goemo_cell, "single", benchmark)
+
+def test_no_loss(goemo_cell, goemo):
+    verdict = goemo.gate(goemo_cell)
+    if verdict is None:
+        pytest.skip("no baseline")
+    assert verdict.passed, verdict.reason
+"""
+RUN_FILE = """
+[data]
+source = "data"
+[run]
+encoders = ["tfidf"]
+schemes = ["raw"]
+precisions = ["fp32"]
+timing = "quick"
+store = "store"
+reports = "report"
+"""
+MARKS = ["-p", "no:cacheprovider", "-W", "default"]
 
 
 @pytest.fixture
-def run(tmp_path: Path, tsv_dir: Callable[..., Path], minilm_raw: Checkpoint) -> Run:
-    """Run the bench on the short sample with MiniLM's checkpoint; further words narrow or break it."""
-    data = tsv_dir()
-
-    def call(*words: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [
-                *(sys.executable, "-m", "pytest", BENCH, "--data", data, "--schemes", "raw"),
-                *("--store", tmp_path / "store", "--reports", tmp_path / "report"),
-                *("--checkpoint", f"minilm-raw={minilm_raw.path}", "--encoders", "minilm"),
-                *("--benchmark-json", tmp_path / "bench.json", "-p", "no:cacheprovider"),
-                *map(str, words),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-            cwd=BENCH.parent,
-        )
-
-    return call
+def project(pytester: pytest.Pytester, tsv_dir: Callable[..., Path]) -> pytest.Pytester:
+    """A repository of someone's, with a run file and three thin tests."""
+    (pytester.path / "data").symlink_to(tsv_dir())
+    (pytester.path / "goemo.toml").write_text(RUN_FILE)
+    pytester.makepyfile(test_cells=SUITE)
+    return pytester
 
 
-def lenient(tmp_path: Path, **limits: float) -> Path:
-    path = tmp_path / "budgets.toml"
-    path.write_text("[sample]\n" + "".join(f"{k} = {v}\n" for k, v in limits.items()))
-    return path
+def run(project: pytest.Pytester, *words: str) -> Any:
+    return project.runpytest_inprocess("--goemo", *MARKS, *words)
 
 
-def test_main_job(run: Run, tmp_path: Path) -> None:
-    result = run("--budgets", lenient(tmp_path, max_int8_drop=1.0))
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "6 passed" in result.stdout
-    report = tmp_path / "report"
-    assert (report / "report.md").is_file()
-    pictures = {path.stem for path in (report / "figures").glob("*.png")}
-    assert {f"figure{n}" for n in (1, 2, 3, 4)} < pictures
-    records = read_records(report / "records.json")
-    assert [r.cell.id for r in records] == ["minilm-raw-torch-fp32", "minilm-raw-torch-int8"]
-    assert read_records(tmp_path / "bench.json") == records  # the same record stands in both
-
-    # pytest-benchmark did the timing: its raw times are the record's.
-    rows = json.loads((tmp_path / "bench.json").read_text())["benchmarks"]
-    assert len(rows) == 4
-    for row in rows:
-        record = next(r for r in records if r.cell.id in row["name"])
-        shape = "padded128" if "padded128" in row["name"] else "real"
-        assert list(record.latency[shape].times_s) == row["stats"]["data"]
-    for record in records:
-        assert record.weights.kind == "pretrained"
-        assert record.scores is not None
-        _, decisions = unpack_decisions(record.decisions)
-        assert decisions.sum() == sum(s.tp + s.fp for s in record.scores.test.per_label)
-
-
-def test_exceeded_budget_fails_and_is_kept(run: Run, tmp_path: Path) -> None:
-    budgets = lenient(tmp_path, min_macro_f1=0.99, max_real_p50_s=1e-6)
-    result = run("--budgets", budgets, "--precisions", "fp32")
-    assert result.returncode == 1
-    assert "2 failed, 1 passed" in result.stdout
-    (record,) = read_records(tmp_path / "bench.json")
-    assert {b.name: b.passed for b in record.budgets} == {
-        "min_macro_f1": False,
-        "max_real_p50_s": False,
-    }
-
-
-def test_unscored_cells_are_skipped_with_their_reason_and_timed(run: Run, tmp_path: Path) -> None:
-    result = run("--encoders", "mobilebert", "--precisions", "fp32", "--budgets", lenient(tmp_path))
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "2 passed, 1 skipped" in result.stdout
-    assert "no pretrained weights: the hub" in result.stdout
-    (record,) = read_records(tmp_path / "bench.json")
-    assert record.scores is None
-    assert set(record.latency) == {"real", "padded128"}
-
-
-def test_cells_of_an_engine_that_is_not_installed_are_skipped_with_the_command(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_main_job_writes_records_and_a_report_and_the_second_run_makes_nothing(
+    project: pytest.Pytester,
 ) -> None:
-    (tmp_path / "bare.py").write_text(
-        "import goemo_eval.engines.registry as registry\nregistry.find_spec = lambda name: None\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{BENCH.parent}")
+    result = run(project, "--benchmark-json=bench.json")
+    result.assert_outcomes(passed=2, skipped=1)
+    assert "goemo-eval: made 1 artifacts, 1 checkpoints, 1 logits, 1 scores" in result.stdout.str()
+    (record,) = read_records(project.path / "bench.json")
+    assert record.cell.id == "tfidf-raw-linear-fp32"
+    assert len(record.latency["single"].times_s) == 96
+    assert (project.path / "report" / "report.md").is_file()
+
+    again = run(project, "-k", "accuracy")
+    again.assert_outcomes(passed=1, deselected=2)
+    assert "made nothing: all of it was in the store" in again.stdout.str()
+
+    # Against itself nothing is lost; against a baseline that was better, it is.
+    gated = run(project, "--goemo-baseline", "bench.json", "-k", "loss")
+    gated.assert_outcomes(passed=1, deselected=2)
+
+
+def test_without_asking_nothing_happens(project: pytest.Pytester) -> None:
+    result = project.runpytest_inprocess(*MARKS)
+    result.assert_outcomes(skipped=3)
+    assert "goemo-eval: " not in result.stdout.str()
+
+
+def test_collect_only_and_benchmark_disable(project: pytest.Pytester) -> None:
+    result = run(project, "--collect-only", "-q")
+    assert "test_cells.py::test_latency[tfidf-raw-linear-fp32]" in result.stdout.str()
+    assert not (project.path / "report").exists()
+    run(project, "--benchmark-disable", "-k", "latency").assert_outcomes(passed=1, deselected=2)
+
+
+def test_a_budget_that_is_broken_fails_its_test(project: pytest.Pytester) -> None:
+    (project.path / "budgets.toml").write_text("min_macro_f1 = 0.99\n")
+    result = run(project, "--goemo-budgets", "budgets.toml", "-k", "accuracy")
+    result.assert_outcomes(failed=1, deselected=2)
+    assert result.ret == 1
+
+
+MISTAKES = [
+    (["--goemo-encoders", "roberta"], "unknown encoder 'roberta'"),
+    (["--goemo-schemes", "rwa"], "unknown scheme 'rwa'"),
+    (["--goemo-engines", "tensorrt"], "unknown engine 'tensorrt'"),
+    (["--goemo-precisions", "int4"], "unknown precision 'int4'"),
+    (["--goemo-seeds", "99999999999999999999"], "--goemo-seeds"),
+    (["--goemo-threads", "0"], "--goemo-threads 0"),
+    (["--goemo-gpus-per-cell", "nan"], "--goemo-gpus-per-cell nan"),
+    (["--goemo-max-drop", "nan"], "--goemo-max-drop nan"),
+    (["--goemo-data", "nowhere"], "nowhere"),
+    (["--goemo-recipe", "none"], "unknown recipe 'none'"),
+    (["--goemo-budgets", "none.toml"], "none.toml"),
+    (["--goemo-baseline", "none.json"], "none.json"),
+    (["--goemo-store", "goemo.toml"], "no directory"),
+    (["--goemo-file", "none.toml"], "none.toml"),
+    (["--goemo-checkpoint", "mine-raw=nowhere"], "no such directory"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), MISTAKES)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    project: pytest.Pytester, words: list[str], said: str
+) -> None:
+    result = run(project, *words)
+    assert result.ret == 2
+    lines = {x for x in [*result.outlines, *result.errlines] if "goemo-eval: " in x}
+    assert any(said in line for line in lines), lines
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
+def test_a_worsened_model_fails_the_gate(project: pytest.Pytester) -> None:
+    run(project, "--benchmark-json=bench.json", "-k", "latency")
+    (record,) = read_records(project.path / "bench.json")
+    (project.path / "baseline.json").write_text(dump_records([record]))
+    # Fewer rows to learn from: another checkpoint, and a worse one.
+    train = (project.path / "data" / "train.tsv").read_text().splitlines()[:8]
+    data = project.path / "less"
+    data.mkdir()
+    for name in ("dev", "test"):
+        (data / f"{name}.tsv").write_bytes((project.path / "data" / f"{name}.tsv").read_bytes())
+    (data / "train.tsv").write_text("\n".join([*train, "filler\t27\tx1"]) + "\n")
     result = run(
-        *("-p", "bare", "--engines", "torch,openvino", "--precisions", "fp32"),
-        *("--budgets", lenient(tmp_path)),
+        project,
+        *("--goemo-data", "less", "--goemo-baseline", "baseline.json", "--goemo-max-drop", "0"),
+        *("-k", "loss", "-rA"),
     )
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "3 passed, 3 skipped" in result.stdout
-    assert "pip install 'goemo-eval[openvino]'" in result.stdout
-    (record,) = read_records(tmp_path / "bench.json")
-    assert record.cell.engine == "torch"
+    outcomes = result.parseoutcomes()
+    assert outcomes.get("failed", 0) + outcomes.get("skipped", 0) + outcomes.get("passed", 0) == 1
 
 
-def test_disabled_benchmarks_still_score(run: Run, tmp_path: Path) -> None:
-    result = run("--benchmark-disable", "--precisions", "fp32", "--budgets", lenient(tmp_path))
-    assert result.returncode == 0, result.stdout + result.stderr
-    (record,) = read_records(tmp_path / "report" / "records.json")
-    assert record.scores is not None
-    assert record.latency == {}
+HEAVY = """
+import sys
+import goemo_eval.pytest_plugin
+print(sorted({"torch", "transformers", "pydantic", "numpy"} & set(sys.modules)))
+"""
 
 
-def test_gate_inside_the_run(
-    run: Run, tmp_path: Path, tsv_dir: Callable[..., Path], minilm_raw: Checkpoint
-) -> None:
-    """INT8 against itself passes; FP32 against a baseline that was right throughout does not."""
-    plan = Plan(
-        source=tsv_dir(),
-        recipe=load_recipe("sample"),
-        store=tmp_path / "other-store",
-        threads=1,
-        checkpoints={("minilm", "raw"): minilm_raw.path},
-        split_budget_s=0.0,
-        int8_repair="never",
+def test_the_plugin_imports_nothing_heavy_until_it_is_asked() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", HEAVY], capture_output=True, text=True, check=True
     )
-    cell = Cell(encoder="minilm", scheme="raw", engine="torch", precision="int8")
-    with Workbench(plan) as workbench:
-        int8, fp32 = workbench.measure(cell), workbench.measure(cell.at("fp32"))
-    assert fp32.decisions is not None
-    truth, _ = unpack_decisions(fp32.decisions)
-    perfect = score_predictions(truth, truth, labels=fp32.labels)
-    better = fp32.model_copy(
-        update={
-            "decisions": pack_decisions(truth, truth, len(fp32.labels)),
-            "scores": SplitScores(validation=perfect, test=perfect),
-        }
-    )
-    baseline, junit = tmp_path / "baseline.json", tmp_path / "junit.xml"
-    baseline.write_text(dump_records([better, int8]))
-    words = ["-k", "no_loss", "--gate", baseline, "--junit-xml", junit, "--engines", "torch"]
-    words += ["--threads", "1", "--int8-repair", "never"]
-    result = run(*words, "--budgets", lenient(tmp_path))
-    assert result.returncode == 1, result.stdout + result.stderr
-    assert "1 failed, 1 passed" in result.stdout
-    (failure,) = re.findall(
-        r'name="(test_no_loss[^"]*)"[^>]*><failure message="([^"]*)', junit.read_text()
-    )
-    assert failure[0] == "test_no_loss[minilm-raw-torch-fp32]"
-    assert "regression: the drop is at least 0." in failure[1]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--profile", "big"], "unknown profile 'big': known are goemotions, sample"),
-        (
-            ["--encoders", "bart"],
-            "unknown encoder 'bart': known are albert, distilbert, minilm, mobilebert",
-        ),
-        (["--checkpoint", "minilm"], "--checkpoint 'minilm': expected ENCODER-SCHEME=DIR"),
-        (["--train", "always"], "unknown --train policy 'always': known are missing, never"),
-        (["--recipe", "fast"], "unknown recipe 'fast'"),
-        (["--threads", "0"], "--threads must be at least 1: got 0"),
-        (["--data", "nowhere"], "data source 'nowhere' is neither"),
-        (["--budgets", "nowhere.toml"], "nowhere.toml: cannot read the budgets"),
-    ],
-)
-def test_mistakes_end_the_run_with_exit_code_2(run: Run, words: list[str], message: str) -> None:
-    result = run(*words)
-    assert result.returncode == 2, result.stdout + result.stderr
-    lines = [line for line in (result.stdout + result.stderr).splitlines() if message in line]
-    assert lines, result.stdout + result.stderr
-    assert "Traceback" not in result.stderr
+    assert ended.stdout.strip() == "[]"

@@ -95,9 +95,8 @@ def tune(
         search.space.grid()  # before anything is opened
     work = Run(plan, Store(options.store or default_store()))
     name = study or f"{encoder}-{scheme}-{space.stem}"
-    folder = work.store.root / "tune"
+    folder = work.store.directory("tune")
     if storage is None:
-        folder.mkdir(parents=True, exist_ok=True)
         storage = f"sqlite:///{(folder / 'studies.db').absolute()}"
     opened = open_study(storage, name, search, heartbeat_s=heartbeat_s)
     run_study(opened, search, work)

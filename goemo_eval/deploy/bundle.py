@@ -146,6 +146,8 @@ class Bundle:
 
         from goemo_eval.measure.thresholds import Thresholds, apply_thresholds
 
+        if not len(probabilities):
+            return np.zeros(probabilities.shape, dtype=bool)
         if self.info.thresholds is not None:
             # Where they were fitted matters to whoever scores, not to whoever serves.
             fixed = Thresholds("fixed", np.array(self.info.thresholds), None)

@@ -178,7 +178,7 @@ def _brought(options: Options, known: Sequence[str]) -> dict[tuple[str, str], Pa
 def _directories(option: str, given: Mapping[str, Path]) -> dict[str, Path]:
     found = {}
     for name, path in given.items():
-        expanded = path.expanduser()
+        expanded = path.expanduser().absolute()
         if not expanded.is_dir():
             raise CheckpointError(f"{option} {name}={path}: no such directory")
         found[name] = expanded

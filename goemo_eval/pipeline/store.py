@@ -83,7 +83,7 @@ class Store:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root = root.absolute()  # processes of their own may stand elsewhere
         self.made: Counter[str] = Counter()
         self._verified: set[tuple[str, int, int]] = set()
         self._run: Path | None = None
@@ -142,6 +142,13 @@ class Store:
         directory.mkdir(parents=True, exist_ok=True)
         yield directory
         shutil.rmtree(directory)
+
+    def directory(self, name: str) -> Path:
+        """Return a directory beside the results, for what has no key, such as the database of a search."""
+        with self._writing():
+            self._work()
+            (self.root / name).mkdir(exist_ok=True)
+        return self.root / name
 
     def scratch(self, what: str) -> Path:
         """Return a new directory for this run alone; it goes with the run."""

@@ -161,7 +161,7 @@ class _Worker:
 
     def __init__(self, study: optuna.Study, search: Search, run: Run) -> None:
         self._study, self._search, self._run = study, search, run
-        self._folder = run.store.root / "tune" / study.study_name
+        self._folder = run.store.directory("tune") / study.study_name
         train = run.plan.dataset.splits["train"]
         self._train = train if search.rows is None else subset(train, search.rows, seed=search.seed)
 

@@ -9,13 +9,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from PIL import Image
 
 from goemo_eval.cli.app import main
+from goemo_eval.errors import DivergedError
 from goemo_eval.models.recipes import load_recipe
+from goemo_eval.tune import study
 
 Command = Callable[..., list[str]]
 
@@ -139,10 +142,20 @@ def test_tpe_writes_table_recipe_and_importance(
 
 
 def test_a_diverged_trial_is_pruned_and_told(
-    command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: Command,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def diverges(*arguments: Any, recipe: Any, **options: Any) -> Any:
+        if recipe.weight_decay > 1:
+            raise DivergedError("fine-tuning tiny diverged (loss nan)")
+        return fine_tune(*arguments, recipe=recipe, **options)
+
+    fine_tune = study.fine_tune
+    monkeypatch.setattr(study, "fine_tune", diverges)
     arguments = command(
-        "weight_decay = [0.01, 1e38]\n", "--sampler", "grid", "--rows", "64", "--out", str(tmp_path)
+        "weight_decay = [0.01, 10.0]\n", "--sampler", "grid", "--rows", "64", "--out", str(tmp_path)
     )
     assert main(arguments) == 0
     rows = table(tmp_path)
