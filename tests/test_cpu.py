@@ -37,6 +37,12 @@ def test_a_limit_forbids_dot_products(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not has_dot_products()
 
 
+def test_what_the_kernel_says_is_what_the_package_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = cpu_module.cpu.__wrapped__()
+    monkeypatch.setattr(cpu_module, "_told_by_kernel", lambda: None)
+    assert cpu_module.cpu.__wrapped__() == found
+
+
 def test_a_cpu_without_dot_products(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu_module, "cpu", lambda: ("a cpu", ("avx2", "fma")))
     assert not has_dot_products()
