@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,3 +37,8 @@ def progress(
     """
     # disable=None: silent when stderr is no terminal
     return tqdm(items, desc=desc, total=total, unit=unit, leave=leave, disable=None)
+
+
+def say(line: str) -> None:
+    """Print a line on stderr, above whatever progress bars are there."""
+    tqdm.write(line, file=sys.stderr)

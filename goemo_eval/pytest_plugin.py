@@ -9,19 +9,23 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
+    from goemo_eval.judge.verdict import CellVerdict
     from goemo_eval.measure.scenarios import Scenario
-    from goemo_eval.records.schema import Cell, Record
+    from goemo_eval.options import Options
+    from goemo_eval.records.schema import BudgetCheck, Cell, Record
     from goemo_eval.session import Session
 
 PREFIX = "--goemo-"
 TABLE = Path(__file__).with_name("pytest_options.json")
 """Written by `goemo_eval.options` from the one model of options, which takes longer to import."""
+NOT_ASKED = "goemo-eval was not asked to measure: pass --goemo"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,29 +58,52 @@ def _destination(name: str) -> str:
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Open the run that the options ask for; a user's mistake ends it in one line, exit code 2."""
-    if not config.getoption("--goemo"):
+    # --help and --markers configure, too, and measure nothing.
+    if not config.getoption("--goemo") or config.option.help or config.option.markers:
         return
-    from goemo_eval.errors import EXIT_BAD_INPUT, GoemoError
+    from goemo_eval.errors import GoemoError
 
     try:
-        if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
-            raise GoemoError(
-                "pytest -n runs tests side by side, and their times would be of one another: leave it out"
-            )
-        from goemo_eval.options import find_run_file, read_options
+        _refuse_company(config)
         from goemo_eval.session import open_session
 
-        named = config.getoption(f"{PREFIX}file")
-        views = json.loads(TABLE.read_bytes())
-        options = read_options(
-            {v["name"]: config.getoption(_destination(v["name"]), None) for v in views},
-            run_file=Path(named) if named else find_run_file(config.rootpath),
-            prefix=PREFIX,
+        session = open_session(
+            _options(config), budgets_beside=config.rootpath / "bench/budgets.toml"
         )
-        session = open_session(options, budgets_beside=config.rootpath / "bench/budgets.toml")
-    except GoemoError as error:
-        pytest.exit(f"goemo-eval: {error}", returncode=EXIT_BAD_INPUT)
+    except (GoemoError, OSError) as error:
+        _end(error)
     config.stash[_SESSION] = session
+
+
+def _refuse_company(config: pytest.Config) -> None:
+    """Refuse pytest-xdist, whose workers would time one another."""
+    from goemo_eval.errors import OptionError
+
+    side_by_side = config.getoption("numprocesses", None) or config.getoption("tx", None)
+    if side_by_side or hasattr(config, "workerinput"):
+        raise OptionError(
+            "pytest -n runs tests side by side, and their times would be of one another: leave it out"
+        )
+
+
+def _options(config: pytest.Config) -> Options:
+    from goemo_eval.options import find_run_file, read_options
+
+    named = config.getoption(f"{PREFIX}file")
+    views = json.loads(TABLE.read_bytes())
+    return read_options(
+        {v["name"]: config.getoption(_destination(v["name"]), None) for v in views},
+        run_file=Path(named) if named else find_run_file(config.rootpath),
+        prefix=PREFIX,
+    )
+
+
+def _end(error: BaseException) -> NoReturn:
+    """End the test run in one line, with the exit code of a mistake."""
+    from goemo_eval.errors import EXIT_BAD_INPUT
+    from goemo_eval.records.values import escaped
+
+    pytest.exit(f"goemo-eval: {escaped(str(error))}", returncode=EXIT_BAD_INPUT)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -91,49 +118,64 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if session is None:
         return []
     plan = session.matrix.plan
-    head = (
-        f"goemo-eval: {len(session.cells)} cells of {plan.dataset.name}, recipe {plan.recipe.name}"
-    )
-    return [head, *(f"goemo-eval: {note}" for note in session.notes)]
+    head = f"{len(session.cells)} cells of {plan.dataset.name}, recipe {plan.recipe.name}"
+    return _lines(head, *session.notes)
 
 
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
-_USER_ERROR: pytest.StashKey[str] = pytest.StashKey()
 _REPORT: pytest.StashKey[Path] = pytest.StashKey()
+_MISTAKE: pytest.StashKey[str] = pytest.StashKey()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give each test that takes a ``goemo_cell`` the whole matrix, a cell's tests side by side."""
-    if "goemo_cell" in metafunc.fixturenames:
-        session = metafunc.config.stash.get(_SESSION, None)
-        cells = session.cells if session else ()
-        metafunc.parametrize("goemo_cell", cells, ids=[cell.id for cell in cells], scope="session")
+    if "goemo_cell" not in metafunc.fixturenames:
+        return
+    session = metafunc.config.stash.get(_SESSION, None)
+    if session is None:
+        cells = [pytest.param(None, id="not-asked", marks=pytest.mark.skip(reason=NOT_ASKED))]
+    else:
+        cells = [pytest.param(cell, id=cell.id) for cell in session.matrix.cells]
+    metafunc.parametrize("goemo_cell", cells, scope="session")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Ask for the cells alone that ``-k``, ``--lf`` and their like left."""
+    ours = session.config.stash.get(_SESSION, None)
+    if ours is not None:
+        parameters = [getattr(item, "callspec", None) for item in session.items]
+        chosen = [found.params.get("goemo_cell") for found in parameters if found is not None]
+        ours.cells = tuple(cell for cell in ours.matrix.cells if cell in chosen)
 
 
 class Goemo:
-    """What a test asks of a cell."""
+    """What a test asks of a cell.
+
+    A cell whose engine is not installed is skipped, with the command that installs it. One whose process
+    crashed fails, and the others go on. A user's mistake ends the test run.
+    """
 
     def __init__(self, session: Session, config: pytest.Config) -> None:
         self.session = session
         self._config = config
 
     def measure(self, cell: Cell) -> Record:
-        """Score a cell, fine-tuning it first where that is due.
-
-        A cell whose engine is not installed is skipped, with the command that installs it; one whose
-        process crashed fails, and the others go on.
-        """
+        """Score a cell, fine-tuning it first where that is due."""
         from goemo_eval.engines.registry import missing_engine
 
         if (reason := missing_engine(cell.engine)) is not None:
             pytest.skip(reason)
-        with self._uncaptured(), _crash_fails():
+        with self._at_work():
             return self.session.measure(cell)
 
     def time_whole(self, cell: Cell) -> Record:
         """Time a cell over the whole test split, INT8 in turns with FP32."""
         self.measure(cell)
-        with self._uncaptured(), _crash_fails():
+        # pytest-benchmark has no part in this, but the wish is plain.
+        for wish in ("disable", "skip"):
+            if self._config.getoption(f"benchmark_{wish}", False):
+                pytest.skip(f"not timed: --benchmark-{wish}")
+        with self._at_work():
             return self.session.time_whole(cell)
 
     def time(self, cell: Cell, scenario: Scenario, benchmark: Any) -> Record:
@@ -144,10 +186,10 @@ class Goemo:
         from goemo_eval.records.files import embed
 
         record = self.measure(cell)
-        with self._uncaptured(), _crash_fails():
+        with self._at_work():
             batches = timed(self.session.run, cell, scenario)
         if batches is None:
-            pytest.skip(f"not timed under {scenario}: {record.unscored_reason}")
+            pytest.skip(f"not timed under {scenario}: {record.unscored_reason or 'not planned'}")
         batches.warm_up()
         calls = iter(batches.calls * batches.rounds)  # round by round
 
@@ -171,36 +213,41 @@ class Goemo:
         benchmark.extra_info["goemo"] = embed(record)
         return record
 
-    def over_budget(self, cell: Cell, scenario: str | None = None) -> list[Any]:
+    def over_budget(self, cell: Cell, scenario: str | None = None) -> list[BudgetCheck]:
         """Return the budgets that a cell exceeded: those of one scenario, or those of none."""
         from goemo_eval.judge.budgets import scenario_of
 
         return self.session.over_budget(cell, lambda name: scenario_of(name) == scenario)
 
-    def gate(self, cell: Cell) -> Any:
-        """Judge a cell against the baseline; None where there is no baseline, or none of the cell."""
+    def gate(self, cell: Cell) -> CellVerdict | None:
+        """Judge a cell against the baseline; None where there is no baseline, or no score of the cell in it."""
         if cell.id not in self.session.baseline:
             return None
         self.measure(cell)
-        return self.session.gate(cell)
+        with self._at_work():
+            return self.session.gate(cell)
 
-    def _uncaptured(self) -> Any:
-        """Let progress bars through to the terminal."""
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Let progress bars through to the terminal, and errors end what they should."""
+        from goemo_eval.errors import CellError, GoemoError
+        from goemo_eval.records.values import escaped
+
+        crash = None
+        with self._uncaptured():
+            try:
+                yield
+            except CellError as error:
+                crash = error
+            except GoemoError as error:
+                self.session.failed = True
+                _end(error)
+        if crash is not None:
+            pytest.fail(escaped(str(crash)), pytrace=False)
+
+    def _uncaptured(self) -> AbstractContextManager[Any]:
         manager = self._config.pluginmanager.getplugin("capturemanager")
-        return manager.global_and_fixture_disabled()
-
-
-class _crash_fails:  # noqa: N801 - reads as a statement
-    """Turn the crash of a cell's process into its test's failure."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        from goemo_eval.errors import CellError
-
-        if isinstance(error, CellError):
-            pytest.fail(str(error), pytrace=False)
+        return manager.global_and_fixture_disabled() if manager else nullcontext()
 
 
 @pytest.fixture(scope="session")
@@ -208,21 +255,8 @@ def goemo(request: pytest.FixtureRequest) -> Goemo:
     """Give tests the run."""
     session = request.config.stash.get(_SESSION, None)
     if session is None:
-        pytest.skip("goemo-eval was not asked for: pass --goemo")
+        pytest.skip(NOT_ASKED)
     return Goemo(session, request.config)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
-    """End the run in one line when a test meets a mistake of the user's, such as a broken file."""
-    report = yield
-    if _SESSION in item.config.stash and call.excinfo is not None:
-        from goemo_eval.errors import GoemoError
-
-        if isinstance(call.excinfo.value, GoemoError):
-            item.session.shouldfail = f"goemo-eval: {call.excinfo.value}"
-            item.config.stash[_USER_ERROR] = str(call.excinfo.value)
-    return report
 
 
 @pytest.hookimpl(trylast=True)
@@ -238,22 +272,36 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         if (report := ours.write_report(command)) is not None:
             session.config.stash[_REPORT] = report
     except GoemoError as error:
-        session.config.stash[_USER_ERROR] = str(error)
-    if _USER_ERROR in session.config.stash:
+        session.config.stash[_MISTAKE] = str(error)
+    # Exit code 1 says that something was lost: what failed otherwise must not end in it.
+    if _MISTAKE in session.config.stash or ours.failed:
         session.exitstatus = EXIT_BAD_INPUT
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say where the report is, what was not computed again, and what a user must mend."""
     session = config.stash.get(_SESSION, None)
-    if session is None:
+    if session is None or config.option.collectonly:
         return
-    made = ", ".join(f"{count} {kind}" for kind, count in sorted(session.run.store.made.items()))
-    terminalreporter.write_line(f"goemo-eval: made {made or 'nothing: all of it was in the store'}")
+    lines = []
+    if session.records:
+        lines = session.remarks
+    elif _MISTAKE not in config.stash and not session.failed:
+        lines = ["nothing was measured: no selected test asked for a goemo_cell"]
     if _REPORT in config.stash:
-        terminalreporter.write_line(f"goemo-eval: report in {config.stash[_REPORT]}")
-    if _USER_ERROR in config.stash:
-        terminalreporter.write_line(f"goemo-eval: {config.stash[_USER_ERROR]}", red=True)
+        lines.append(f"report in {config.stash[_REPORT]}")
+    for line in _lines(*lines):
+        terminalreporter.write_line(line)
+    if _MISTAKE in config.stash:
+        for line in _lines(config.stash[_MISTAKE]):
+            terminalreporter.write_line(line, red=True)
+
+
+def _lines(*texts: str) -> list[str]:
+    """Return texts as lines of ours; what came from data cannot steer the terminal."""
+    from goemo_eval.records.values import escaped
+
+    return [f"goemo-eval: {escaped(text)}" for text in texts]
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -84,7 +84,8 @@ class Session:
     @property
     def remarks(self) -> list[str]:
         """What a user should know when the run is over."""
-        notes: dict[str, None] = {}
+        made = ", ".join(f"{count} {kind}" for kind, count in sorted(self.run.store.made.items()))
+        notes = {f"made {made or 'nothing: all of it was in the store'}": None}
         for cell in self.cells:
             if cell.id in self.records:
                 for note in fit(self.run, cell).checkpoint.notes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -21,8 +22,10 @@ from goemo_eval.cli import init as starting
 from goemo_eval.cli import power as forecasting
 from goemo_eval.cli import report as reporting
 from goemo_eval.cli import run as running
+from goemo_eval.cli import store as storing
 from goemo_eval.cli import tune as tuning
 from goemo_eval.errors import EXIT_BAD_INPUT, EXIT_PASS, CellError, GoemoError
+from goemo_eval.records.values import escaped
 
 app = typer.Typer(
     name="goemo-eval",
@@ -62,6 +65,7 @@ app.command()(forecasting.power)
 app.command()(tuning.tune)
 app.command()(deploying.export)
 app.command()(deploying.predict)
+app.add_typer(storing.store_app, name="store")
 
 
 @app.command()
@@ -97,6 +101,10 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(f"{error.format_message()} (see goemo-eval --help)")
     except (GoemoError, CellError, OSError) as error:
         return _fail(str(error))
+    except Exception:
+        # Python's own exit code would be 1, which says that Macro-F1 was lost.
+        traceback.print_exc()
+        return _fail("this is a fault of goemo-eval's own: please report it with the lines above")
     if code == _INTERRUPTED:
         return _fail(
             "interrupted: what is finished is kept, and the same command goes on from there"
@@ -105,13 +113,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
-_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), 127, *range(128, 160)]}
+_MOST = 2000
 
 
 def _fail(message: str) -> int:
     """Print a mistake in one line; what came from a file cannot steer the terminal."""
-    line = " ".join(message.split()).translate(_CONTROL)
-    print(f"goemo-eval: {line}"[:2000].encode("utf-8", "replace").decode(), file=sys.stderr)
+    print(f"goemo-eval: {escaped(message)}"[:_MOST], file=sys.stderr)
     return EXIT_BAD_INPUT
 
 

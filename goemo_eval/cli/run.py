@@ -12,12 +12,13 @@ import typer
 from tabulate import tabulate
 
 from goemo_eval.cli.option_view import takes_options
-from goemo_eval.errors import EXIT_BAD_INPUT, EXIT_PASS, EXIT_REGRESSION, CellError, CheckpointError
+from goemo_eval.errors import EXIT_BAD_INPUT, EXIT_REGRESSION, CellError, CheckpointError
 
 if TYPE_CHECKING:
     from goemo_eval.options import Options
     from goemo_eval.pipeline.cells import Matrix
-    from goemo_eval.records.schema import Record
+    from goemo_eval.records.schema import Cell, Record
+    from goemo_eval.session import Session
 
 MATRIX = ("encoders", "schemes", "engines", "precisions", "seeds", "checkpoint")
 JUDGED = ("budgets", "baseline", "max_drop", "alpha", "reports", "executor", "gpus_per_cell")
@@ -30,7 +31,7 @@ SchemeOption = Annotated[
     str, typer.Option(help="raw (multi-label), simplified (one label), ekman, sentiment, or yours.")
 ]
 SeedOption = Annotated[
-    int, typer.Option(min=0, help="Of the head, dropout and the order of batches.")
+    int, typer.Option(min=0, max=2**31 - 1, help="Of the head, dropout and the order of batches.")
 ]
 
 
@@ -39,31 +40,33 @@ def run(file: FileOption = None, **given: Any) -> None:
     """Measure every cell and write the report: what `pytest bench` does, without pytest.
 
     What the store holds is not computed again. Exit 0 if every budget is kept and no cell lost more than
-    the gate allows, 1 otherwise, 2 on bad input or where a cell's process failed.
+    the gate allows, 1 if not, 2 on bad input and where a cell's process failed. The report of what was
+    measured is written either way.
     """
     from goemo_eval.session import open_session
 
     session = open_session(read_run_options(file, given), budgets_beside=Path("bench/budgets.toml"))
-    try:
-        code = _measure_all(session)
-        report = session.write_report(shlex.join(["goemo-eval", *sys.argv[1:]]))
-    finally:
-        session.close()
-    if report is not None:
-        print(report)
-    if code:
-        raise typer.Exit(code)
-
-
-def _measure_all(session: Any) -> int:
-    """Measure, time and judge the cells; return the exit code."""
-    from goemo_eval.engines.registry import missing_engine
-    from goemo_eval.pipeline.timing import time_scenario
-    from goemo_eval.progress import progress
-
     for note in session.notes:
         _say(note)
-    code = EXIT_PASS
+    try:
+        kept = _measure_all(session)
+    finally:
+        report = session.write_report(shlex.join(["goemo-eval", *sys.argv[1:]]))
+        session.close()
+        if report is not None:
+            for remark in session.remarks:
+                _say(remark)
+            print(report)
+    if session.failed or not kept:
+        raise typer.Exit(EXIT_BAD_INPUT if session.failed else EXIT_REGRESSION)
+
+
+def _measure_all(session: Session) -> bool:
+    """Measure, time and judge the cells; say whether they keep their budgets and what they had."""
+    from goemo_eval.engines.registry import missing_engine
+    from goemo_eval.progress import progress
+
+    kept = True
     with progress(session.cells, desc="cells", unit="cell", leave=True) as cells:
         for cell in cells:
             cells.set_postfix_str(cell.id)
@@ -71,24 +74,39 @@ def _measure_all(session: Any) -> int:
                 _say(f"{cell.id}: left out: {reason}")
                 continue
             try:
-                session.measure(cell)
-                session.time_whole(cell)
-                for scenario in session.matrix.plan.timing.scenarios:
-                    latency = time_scenario(session.run, cell, scenario)
-                    if latency is not None:
-                        session.add_latency(cell, scenario, latency)
+                _measure_one(session, cell)
             except CellError as error:
                 _say(f"{cell.id}: failed: {error}")
-                code = EXIT_BAD_INPUT
                 continue
-            for check in session.over_budget(cell, lambda _: True):
-                _say(f"{cell.id}: {check.name} {check.value:.4g} is beyond {check.limit:.4g}")
-                code = code or EXIT_REGRESSION
-            verdict = session.gate(cell)
-            if verdict is not None and verdict.status in ("regression", "not-comparable"):
-                _say(f"{cell.id}: {verdict.status}: {verdict.reason}")
-                code = code or EXIT_REGRESSION
-    return code
+            for problem in _problems(session, cell):
+                _say(f"{cell.id}: {problem}")
+                kept = False
+    return kept
+
+
+def _measure_one(session: Session, cell: Cell) -> None:
+    from goemo_eval.measure.scenarios import SCENARIOS
+    from goemo_eval.pipeline.timing import time_scenario
+
+    session.time_whole(cell)
+    for scenario in SCENARIOS:
+        latency = time_scenario(session.run, cell, scenario)
+        if latency is not None:
+            session.add_latency(cell, scenario, latency)
+
+
+def _problems(session: Session, cell: Cell) -> list[str]:
+    """Say which budgets a cell exceeds, and whether it lost too much against the baseline."""
+    found = [
+        f"{check.name} {check.value:.4g} is beyond {check.limit:.4g}"
+        for check in session.over_budget(cell, lambda _: True)
+    ]
+    verdict = session.gate(cell)
+    if verdict is not None and verdict.status == "inconclusive":
+        _say(f"{cell.id}: inconclusive: {verdict.reason}")
+    elif verdict is not None and verdict.status != "pass":
+        found.append(f"{verdict.status}: {verdict.reason}")
+    return found
 
 
 @takes_options(
@@ -235,7 +253,10 @@ def _limit_isa(options: Options) -> None:
 
 
 def _say(text: str) -> None:
-    print(f"goemo-eval: {text}", file=sys.stderr)
+    from goemo_eval.progress import say
+    from goemo_eval.records.values import escaped
+
+    say(f"goemo-eval: {escaped(text)}")
 
 
 def _told(record: Record) -> list[tuple[str, str]]:
