@@ -99,3 +99,11 @@ def check_logits(
             f"{pretrained.checkpoint.path}: {engine}'s logits differ from torch's by {difference:.2g}, more than "
             f"{TOLERANCE:g}: use another engine for this checkpoint"
         )
+
+
+def int8_rows(
+    table: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    """Return an embedding table's rows in INT8, and their scales of shape (rows, 1)."""
+    scale = np.maximum(np.abs(table).max(axis=1, keepdims=True), 1e-12) / 127
+    return np.round(table / scale).astype(np.int8), scale.astype(np.float32)

@@ -19,7 +19,7 @@ import numpy as np
 
 from goemo_eval.cpu import has_dot_products
 from goemo_eval.engines.artifact import Artifact, ArtifactInfo, Variant, describe
-from goemo_eval.engines.exported import check_layers, check_logits, conversion
+from goemo_eval.engines.exported import check_layers, check_logits, conversion, int8_rows
 from goemo_eval.engines.onnxruntime import MODEL, session_of
 from goemo_eval.engines.smoothing import smoothed
 from goemo_eval.engines.tokens import save_tokens
@@ -115,7 +115,7 @@ def export(pretrained: Pretrained) -> Any:
 
     shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
     names = list(pretrained.input_names)
-    with warnings.catch_warnings(), _quiet():
+    with warnings.catch_warnings(), _quiet(), _plain_attention(pretrained.module):
         # Of names of axes that are already taken, and of torch's own deprecated calls.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -128,6 +128,17 @@ def export(pretrained: Pretrained) -> Any:
             verbose=False,
         )
     return program.model_proto
+
+
+@contextmanager
+def _plain_attention(module: Any) -> Iterator[None]:
+    """Have attention written as products and a softmax: torch's own call brings nodes that guard it."""
+    before = module.config._attn_implementation
+    module.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        module.set_attn_implementation(before)
 
 
 def fold_transposed_weights(model: Any) -> None:
@@ -221,34 +232,42 @@ def _layer_of(node: Any) -> str | None:
     return names[-2].removeprefix("model.") if len(names) > 1 else None
 
 
+def _looks_up_rows(node: Any) -> bool:
+    return node.op_type == "Gather" and all(a.i == 0 for a in node.attribute if a.name == "axis")
+
+
 def _quantize_embeddings(model: Any) -> None:
     """Turn each embedding lookup in an FP32 table into one in INT8 rows and one in their scales."""
     from onnx import TensorProto, helper, numpy_helper
 
     graph = model.graph
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    for node in list(graph.node):
-        if node.op_type != "Gather" or node.input[0] not in weights:
+    tables = {
+        tensor.name: tensor
+        for tensor in graph.initializer
+        if len(tensor.dims) == 2 and tensor.data_type == TensorProto.FLOAT
+    }
+    looked_up, nodes = set(), []
+    for node in graph.node:
+        if not _looks_up_rows(node) or node.input[0] not in tables:
+            nodes.append(node)
             continue
-        table = numpy_helper.to_array(weights[node.input[0]])
-        if table.ndim != 2 or table.dtype != np.float32:
-            continue
-        name, ids = node.input[0], node.input[1]
-        scale = np.maximum(np.abs(table).max(axis=1, keepdims=True), 1e-12) / 127
-        rows = np.round(table / scale).astype(np.int8)
-        graph.initializer.append(numpy_helper.from_array(rows, f"{name}_int8"))
-        graph.initializer.append(numpy_helper.from_array(scale.astype(np.float32), f"{name}_scale"))
-        out, at = node.output[0], list(graph.node).index(node)
-        replaced = [
+        (name, ids), (out,) = node.input, node.output
+        looked_up.add(name)
+        nodes += [
             helper.make_node("Gather", [f"{name}_int8", ids], [f"{out}_int8"]),
             helper.make_node("Gather", [f"{name}_scale", ids], [f"{out}_scale"]),
             helper.make_node("Cast", [f"{out}_int8"], [f"{out}_float"], to=TensorProto.FLOAT),
             helper.make_node("Mul", [f"{out}_float", f"{out}_scale"], [out]),
         ]
-        graph.node.remove(node)
-        for offset, new in enumerate(replaced):
-            graph.node.insert(at + offset, new)
-        graph.initializer.remove(weights.pop(name))
+    still_used = {name for node in nodes for name in node.input}
+    for name in sorted(looked_up):
+        rows, scale = int8_rows(numpy_helper.to_array(tables[name]))
+        graph.initializer.append(numpy_helper.from_array(rows, f"{name}_int8"))
+        graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
+        if name not in still_used:
+            graph.initializer.remove(tables[name])
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 @contextmanager
