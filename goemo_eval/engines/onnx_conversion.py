@@ -1,8 +1,7 @@
-"""Conversion for ONNX Runtime: FP32, and INT8 by dynamic quantization, one scale per output channel.
+"""Conversion for ONNX Runtime: the graph in FP32, or in INT8 by `goemo_eval.engines.onnx_int8`.
 
-The graph comes from torch's dynamo exporter and is compared with torch's logits before use. INT8
-keeps the embedding tables as INT8 rows too, and a layer that is passed several times, as ALBERT's
-is, has its weights quantized and stored once.
+The graph comes from torch's dynamo exporter and is compared with torch's logits before use. A layer
+that is passed several times, as ALBERT's is, has its weights stored once.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ import numpy as np
 
 from goemo_eval.cpu import has_dot_products
 from goemo_eval.engines.artifact import Artifact, ArtifactInfo, Variant, describe
-from goemo_eval.engines.exported import check_layers, check_logits, conversion, int8_rows
+from goemo_eval.engines.exported import check_layers, check_logits, conversion
+from goemo_eval.engines.onnx_int8 import quantized
 from goemo_eval.engines.onnxruntime import MODEL, session_of
 from goemo_eval.engines.smoothing import smoothed
 from goemo_eval.engines.tokens import save_tokens
@@ -61,14 +61,14 @@ class OnnxConverter:
         kernels, share, eight_bits = "fp32 (MLAS)", 0.0, has_dot_products()
         if variant.precision == "int8":
             check_layers(variant.kept_fp32, self.layers)
-            write_quantized(graph, out / MODEL, kept_fp32=variant.kept_fp32)
             bits = 8 if eight_bits else 7
+            graph = quantized(graph, kept_fp32=variant.kept_fp32, weight_bits=bits)
             kernels = (
-                f"int8 dynamic linear per channel (MLAS, {bits}-bit weights), int8 embedding rows"
+                f"int8 linear, {bits}-bit weights per channel, 8-bit activations per token (MLAS), "
+                "int8 embedding rows"
             )
             share = _int8_share(self.layers, variant.kept_fp32)
-        else:
-            (out / MODEL).write_bytes(graph.SerializeToString())
+        (out / MODEL).write_bytes(graph.SerializeToString())
         info = ArtifactInfo(
             variant=variant,
             engine_version=onnxruntime.__version__,
@@ -144,8 +144,8 @@ def _plain_attention(module: Any) -> Iterator[None]:
 def fold_transposed_weights(model: Any) -> None:
     """Store weights as the matrix products want them, in place of transposing them at run time.
 
-    The exporter leaves large weights as they are, behind a Transpose node. The quantizer then
-    sees no constant and leaves the layer in FP32: so ALBERT's shared layer was lost on it.
+    The exporter leaves large weights as they are, behind a Transpose node. Products with them
+    would not be seen to have constant weights, and stay in FP32: as ALBERT's shared layer did.
     """
     from onnx import numpy_helper
 
@@ -182,92 +182,6 @@ def share_equal_weights(model: Any) -> None:
     for node in graph.node:
         for position, name in enumerate(node.input):
             node.input[position] = same.get(name, name)
-
-
-def write_quantized(graph: Any, path: Path, *, kept_fp32: Collection[str] = ()) -> None:
-    """Quantize the linear layers and the embedding tables of an exported graph, and write it.
-
-    Parameters
-    ----------
-    graph : onnx.ModelProto
-        Is left as it is.
-    path : Path
-    kept_fp32 : collection of str, default ()
-        Linear layers to leave.
-    """
-    import onnx
-    from onnxruntime import quantization
-
-    model = onnx.ModelProto()
-    model.CopyFrom(graph)
-    names = [node.name for node in model.graph.node if _layer_of(node) in set(kept_fp32)]
-    # The quantizer first rewrites a Gemm as a MatMul, under a name made of the old one.
-    kept = [form for name in names for form in (name, f"{name}_MatMul")]
-    _quantize_embeddings(model)
-    with warnings.catch_warnings(), _quiet():
-        warnings.simplefilter("ignore")  # onnx's and numpy's own
-        quantization.quantize_dynamic(
-            model,
-            path,
-            op_types_to_quantize=["MatMul", "Gemm"],
-            per_channel=True,
-            weight_type=quantization.QuantType.QInt8,
-            # Without dot-product instructions sums of 16 bits saturate, unless weights have 7 bits.
-            reduce_range=not has_dot_products(),
-            nodes_to_exclude=kept,
-            # Products of two activations stay: attention's are small and not worth the noise.
-            extra_options={"MatMulConstBOnly": True},
-        )
-
-
-def _layer_of(node: Any) -> str | None:
-    """Return the torch module that a matrix product came from, without the exporter's wrapper."""
-    if node.op_type not in ("MatMul", "Gemm"):
-        return None
-    scopes = next(
-        (p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "[]"
-    )
-    # A list of names from the outermost module to the operation, as Python would print it.
-    names = [part.strip(" '\"") for part in scopes.strip("[]").split(",")]
-    return names[-2].removeprefix("model.") if len(names) > 1 else None
-
-
-def _looks_up_rows(node: Any) -> bool:
-    return node.op_type == "Gather" and all(a.i == 0 for a in node.attribute if a.name == "axis")
-
-
-def _quantize_embeddings(model: Any) -> None:
-    """Turn each embedding lookup in an FP32 table into one in INT8 rows and one in their scales."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    graph = model.graph
-    tables = {
-        tensor.name: tensor
-        for tensor in graph.initializer
-        if len(tensor.dims) == 2 and tensor.data_type == TensorProto.FLOAT
-    }
-    looked_up, nodes = set(), []
-    for node in graph.node:
-        if not _looks_up_rows(node) or node.input[0] not in tables:
-            nodes.append(node)
-            continue
-        (name, ids), (out,) = node.input, node.output
-        looked_up.add(name)
-        nodes += [
-            helper.make_node("Gather", [f"{name}_int8", ids], [f"{out}_int8"]),
-            helper.make_node("Gather", [f"{name}_scale", ids], [f"{out}_scale"]),
-            helper.make_node("Cast", [f"{out}_int8"], [f"{out}_float"], to=TensorProto.FLOAT),
-            helper.make_node("Mul", [f"{out}_float", f"{out}_scale"], [out]),
-        ]
-    still_used = {name for node in nodes for name in node.input}
-    for name in sorted(looked_up):
-        rows, scale = int8_rows(numpy_helper.to_array(tables[name]))
-        graph.initializer.append(numpy_helper.from_array(rows, f"{name}_int8"))
-        graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
-        if name not in still_used:
-            graph.initializer.remove(tables[name])
-    del graph.node[:]
-    graph.node.extend(nodes)
 
 
 @contextmanager
