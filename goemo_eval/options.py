@@ -351,6 +351,8 @@ def _beside(directory: Path, name: str, value: Any) -> Any:
     """Return a run file's value; a path in it starts from the file's own directory."""
     if name in ("store", "reports", "baseline") and isinstance(value, str):
         return directory / value
+    if name in ("recipe", "names") and isinstance(value, str) and (directory / value).is_file():
+        return str(directory / value)
     if name in ("checkpoint", "weights") and isinstance(value, dict):
         return {key: directory / str(path) for key, path in value.items()}
     if name == "data":
