@@ -1,29 +1,21 @@
-"""A bundle: a directory that a server loads, with the artifact that was measured and how it decides.
+"""A bundle in memory: texts in, labels and probabilities out. Neither torch nor transformers, unless it is torch's.
 
-``bundle.json`` holds labels, scheme and thresholds, the record's scores and times, and the sha256 of every
-other file. Beside it lie the artifact's files as they were scored, and a model card, ``README.md``.
+A bundle is a directory that a server loads, a copy of the artifact that was measured: its files, how it
+decides (`goemo_eval.deploy.description`), and a model card.
 """
 
 from __future__ import annotations
 
-import shutil
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, ValidationError, model_validator
-
-from goemo_eval.engines.artifact import (
-    DESCRIPTION,
-    Artifact,
-    read_artifact,
-    read_info,
-    verify_files,
-)
-from goemo_eval.errors import BundleError, EngineError
-from goemo_eval.files import read_json, sha256_of_file
-from goemo_eval.frozen import Frozen
+from goemo_eval.deploy.description import FILE, BundleInfo, read_bundle
+from goemo_eval.engines.artifact import DESCRIPTION, Artifact, ArtifactInfo, read_info
+from goemo_eval.errors import BundleError, DataError, EngineError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,66 +23,9 @@ if TYPE_CHECKING:
 
     from goemo_eval.engines.base import Predictor
 
-FILE, CARD = "bundle.json", "README.md"
-SCHEMA_VERSION = 1
-_LARGEST = 1 << 24
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class Measured(Frozen):
-    """What the bundle's artifact scored and took, where it was measured."""
-
-    dataset: str
-    test_rows: int
-    test_sha256: str
-    validation_macro_f1: Probability | None
-    test_macro_f1: Probability | None
-    test_macro_f1_low: float | None
-    test_macro_f1_high: float | None
-    """95 % interval over the test split's texts."""
-    per_label_f1: dict[str, Probability]
-    latency_p50_s: dict[str, float]
-    """By scenario; of times that were stable."""
-    peak_rss_bytes: int | None
-    start_s: float | None
-    cpu: str
-    isa_flags: tuple[str, ...]
-    threads: int
-    versions: dict[str, str]
-
-
-class BundleInfo(Frozen):
-    """What ``bundle.json`` says."""
-
-    schema_version: Literal[1] = 1
-    cell: str
-    engine: str
-    precision: Literal["fp32", "int8"]
-    scheme: str
-    kind: Literal["multilabel", "multiclass"]
-    labels: Annotated[tuple[str, ...], Field(min_length=1)]
-    thresholds: tuple[Probability, ...] | None
-    """A label is predicted where its probability is ``>=`` its threshold; None: the largest wins."""
-    max_length: int | None
-    """Tokens to which texts are cut."""
-    batch_rule: str
-    """In which batches the texts were scored; INT8's logits depend on it a little."""
-    kept_fp32: tuple[str, ...]
-    smoothed: bool
-    artifact_sha256: str
-    measured: Measured
-    files: dict[str, str] = Field(default_factory=dict)
-    """Name -> sha256, of every other file."""
-
-    @model_validator(mode="after")
-    def _thresholds_fit(self) -> Self:
-        if (self.kind == "multilabel") != (self.thresholds is not None):
-            raise ValueError("thresholds belong to a multilabel scheme, and to no other")
-        if self.thresholds is not None and len(self.thresholds) != len(self.labels):
-            raise ValueError(f"{len(self.thresholds)} thresholds for {len(self.labels)} labels")
-        if len(set(self.labels)) != len(self.labels):
-            raise ValueError("a label stands twice")
-        return self
+_AT_ONCE = 32  # batches between two looks at an interrupt
+_SIDE_BY_SIDE = ("onnxruntime", "openvino", "torch")
+"""Engines that several threads may call at once; others take them in turn."""
 
 
 @dataclass(frozen=True)
@@ -108,13 +43,61 @@ class Prediction:
     labels: tuple[str, ...]
     scores: dict[str, float]
 
+    def top(self, count: int | None) -> dict[str, float]:
+        """Return the scores of the `count` most probable labels, or of all; the most probable first."""
+        return dict(sorted(self.scores.items(), key=lambda item: -item[1])[:count])
+
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A bundle in memory, ready to predict; several threads may use it at once."""
+    """A bundle in memory, ready to predict; several threads may use it at once.
+
+    Attributes
+    ----------
+    info : BundleInfo
+        What ``bundle.json`` says.
+    predictor : Predictor
+    """
 
     info: BundleInfo
     predictor: Predictor
+    _turn: AbstractContextManager[Any] = field(default_factory=nullcontext, repr=False)
+
+    def logits(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return logits by the bundle's batch rule, so that the same texts give the bits that were scored.
+
+        Parameters
+        ----------
+        texts : sequence of str, length N
+            Any length; an empty text is one, and what lies behind the length limit is not read.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, K)
+
+        Raises
+        ------
+        TypeError
+            If `texts` is one text, or one of them is no str.
+        DataError
+            If a text cannot be written as UTF-8 (half a surrogate pair); its row is named.
+        ScoreError
+            If a logit is not finite.
+        """
+        import numpy as np
+
+        from goemo_eval.engines.base import check_finite
+
+        check_texts(texts)
+        out = np.empty((len(texts), len(self.info.labels)), dtype=np.float32)
+        with self._turn:
+            batches = self.predictor.prepare(texts) if len(texts) else []
+            for start in range(0, len(batches), _AT_ONCE):
+                stretch = batches[start : start + _AT_ONCE]
+                for batch, found in zip(stretch, self.predictor.run(stretch), strict=True):
+                    out[list(batch.rows)] = found
+        check_finite(out)
+        return out
 
     def probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return every label's probability.
@@ -126,34 +109,26 @@ class Bundle:
         Returns
         -------
         ndarray of float64, shape (N, K)
+            Of a multiclass bundle, rows that sum to 1.
 
         Raises
         ------
-        TypeError
-            If `texts` is one text.
-        DataError
-            If a text cannot be written as UTF-8; its row is named.
+        TypeError, DataError, ScoreError
+            As `logits` does.
         """
-        from goemo_eval.engines.base import logits
-        from goemo_eval.measure.thresholds import sigmoid, softmax
+        return self._probabilities(self.logits(texts))
 
-        found = logits(self.predictor, texts)
-        return sigmoid(found) if self.info.kind == "multilabel" else softmax(found)
+    def decide(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        """Return which labels logits of shape (N, K) predict: booleans of the same shape.
 
-    def decisions(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        """Return which labels are predicted, booleans of shape (N, K)."""
+        A label is predicted where its probability is ``>=`` its threshold; of a multiclass bundle, the one
+        with the largest logit (ties: the first).
+        """
         import numpy as np
 
-        from goemo_eval.measure.thresholds import Thresholds, apply_thresholds
-
-        if not len(probabilities):
-            return np.zeros(probabilities.shape, dtype=bool)
         if self.info.thresholds is not None:
-            # Where they were fitted matters to whoever scores, not to whoever serves.
-            fixed = Thresholds("fixed", np.array(self.info.thresholds), None)
-            return apply_thresholds(probabilities, fixed)
-        largest = probabilities.argmax(axis=1)
-        return np.asarray(np.arange(probabilities.shape[1]) == largest[:, None])
+            return np.asarray(self._probabilities(logits) >= np.array(self.info.thresholds))
+        return np.asarray(np.arange(logits.shape[1]) == logits.argmax(axis=1)[:, None])
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """Predict the labels of texts.
@@ -168,29 +143,64 @@ class Bundle:
 
         Raises
         ------
-        TypeError, DataError
-            As `probabilities` does.
+        TypeError, DataError, ScoreError
+            As `logits` does.
         """
-        probabilities = self.probabilities(texts)
-        decided = self.decisions(probabilities)
-        order = (-probabilities).argsort(axis=1, kind="stable")
-        return [
-            Prediction(
-                labels=tuple(self.info.labels[k] for k in order[row] if decided[row, k]),
-                scores=dict(zip(self.info.labels, probabilities[row].tolist(), strict=True)),
-            )
-            for row in range(len(texts))
-        ]
+        import numpy as np
+
+        logits = self.logits(texts)
+        probabilities, decided = self._probabilities(logits), self.decide(logits)
+        labels = self.info.labels
+        found = []
+        order = np.argsort(-probabilities, axis=1, kind="stable").tolist()
+        for best, row, yes in zip(order, probabilities.tolist(), decided.tolist(), strict=True):
+            scores = dict(zip(labels, row, strict=True))
+            found.append(Prediction(tuple(labels[k] for k in best if yes[k]), scores))
+        return found
+
+    def _probabilities(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        from goemo_eval.measure.thresholds import sigmoid, softmax
+
+        return sigmoid(logits) if self.info.kind == "multilabel" else softmax(logits)
+
+
+def check_texts(texts: Sequence[str], *, first_row: int = 0) -> None:
+    """Refuse what is no text.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    first_row : int, default 0
+        Number of the first of them, for the message.
+
+    Raises
+    ------
+    TypeError, DataError
+        As `Bundle.logits` does.
+    """
+    if isinstance(texts, str):
+        raise TypeError("texts must be a sequence of str: got one str; pass [text]")
+    for row, text in enumerate(texts, start=first_row):
+        if not isinstance(text, str):
+            raise TypeError(f"text {row} is {type(text).__name__}: expected str")
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"text {row}: half a surrogate pair at character {error.start}, which no UTF-8 can hold: "
+                "repair or drop the text"
+            ) from None
 
 
 def load_bundle(directory: str | Path, *, threads: int | None = None) -> Bundle:
-    """Load a bundle.
+    """Load a bundle; all of its files are verified first.
 
     Parameters
     ----------
     directory : str or Path
     threads : int, optional
-        CPU threads of the forward pass; all available by default.
+        CPU threads of the forward pass, 1 or more; all available by default. torch has one such number
+        for the whole process.
 
     Returns
     -------
@@ -199,154 +209,57 @@ def load_bundle(directory: str | Path, *, threads: int | None = None) -> Bundle:
     Raises
     ------
     BundleError
-        If it is none, of another schema, or a file is missing, altered, or outside the directory.
-    EngineError
-        If its engine is not installed.
+        If it is none, of another schema, or a file is missing, altered, or outside the directory; if its
+        engine is not installed; if `threads` is below 1.
+
+    Examples
+    --------
+    >>> from goemo_eval import load_bundle
+    >>> bundle = load_bundle("bundle")  # doctest: +SKIP
+    >>> bundle.predict(["I was charged twice"])[0].labels  # doctest: +SKIP
+    ('billing',)
     """
     from goemo_eval.cpu import available_threads
     from goemo_eval.engines.registry import load
 
+    if threads is not None and threads < 1:
+        raise BundleError(f"threads must be 1 or more: got {threads}")
     path = Path(directory)
     info = read_bundle(path)
     try:
         described = read_info(path)
+        _check_one_piece(path, info, described)
         predictor = load(Artifact(path, described), threads=threads or available_threads())
     except EngineError as error:
         raise BundleError(str(error)) from None
-    if described.labels != info.labels:
+    except ModuleNotFoundError as error:
         raise BundleError(
-            f"{path}: {FILE} and {DESCRIPTION} name different labels: export the cell again"
-        )
-    return Bundle(info, predictor)
+            f"{path}: its engine {info.engine} needs the package {error.name}, which is not installed: install "
+            "it, or export a cell of another engine"
+        ) from None
+    turn = nullcontext() if info.engine in _SIDE_BY_SIDE else threading.Lock()
+    return Bundle(info, predictor, turn)
 
 
-def read_bundle(path: Path) -> BundleInfo:
-    """Read a bundle's description and verify its files.
-
-    Raises
-    ------
-    BundleError
-        As `load_bundle` does.
-    """
-    if not path.is_dir():
-        raise BundleError(f"{path}: no such bundle: pass a directory that goemo-eval export made")
-    entry = read_json(path / FILE, error=BundleError, most_bytes=_LARGEST)
-    version = entry.get("schema_version") if isinstance(entry, dict) else None
-    if version != SCHEMA_VERSION:
+def _check_one_piece(path: Path, info: BundleInfo, described: ArtifactInfo) -> None:
+    """Refuse a description that belongs to another artifact than the one beside it."""
+    own = {
+        "engine": info.engine,
+        "precision": info.precision,
+        "labels": info.labels,
+        "tokens": info.tokens,
+    }
+    theirs = {
+        "engine": described.variant.engine,
+        "precision": described.variant.precision,
+        "labels": described.labels,
+        "tokens": described.tokens,
+    }
+    differing = [name for name, value in own.items() if theirs[name] != value]
+    listed = {DESCRIPTION: info.artifact_sha256, **described.files}
+    differing += [name for name, sha256 in listed.items() if info.files.get(name) != sha256]
+    if differing:
         raise BundleError(
-            f"{path / FILE}: schema_version {version!r}: this goemo_eval reads {SCHEMA_VERSION}: upgrade it, "
-            "or export the cell again"
+            f"{path}: {FILE} and {DESCRIPTION} do not belong together (they differ in {differing[0]}): export "
+            "the cell again"
         )
-    try:
-        info = BundleInfo.model_validate(entry)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        at = ".".join(map(str, first["loc"])) or "bundle"
-        raise BundleError(f"{path / FILE}: {at}: {first['msg']}") from None
-    try:
-        verify_files(path, info.files, described_by=FILE)
-    except EngineError as error:
-        raise BundleError(str(error)) from None
-    return info
-
-
-def write_bundle(artifact: Path, info: BundleInfo, card: str, out: Path) -> Path:
-    """Write a bundle in one step: a copy of an artifact, its description and its card.
-
-    Parameters
-    ----------
-    artifact : Path
-        Is verified first.
-    info : BundleInfo
-        Without `files`.
-    card : str
-    out : Path
-        Must not exist.
-
-    Raises
-    ------
-    BundleError
-        If `out` exists or cannot be written.
-    EngineError
-        If the artifact is damaged.
-    """
-    if out.exists():
-        raise BundleError(f"{out}: exists already: choose another directory")
-    read_artifact(artifact)
-    building = out.with_name(f".{out.name}.building")
-    try:
-        shutil.rmtree(building, ignore_errors=True)
-        shutil.copytree(artifact, building)
-        (building / CARD).write_text(card, encoding="utf-8")
-        files = {p.name: sha256_of_file(p) for p in sorted(building.iterdir())}
-        text = info.model_copy(update={"files": files}).model_dump_json(indent=1)
-        (building / FILE).write_text(text + "\n", encoding="utf-8")
-        building.rename(out)
-    except OSError as error:
-        raise BundleError(f"{out}: cannot be written ({error.strerror})") from None
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    return out
-
-
-def describe_cell(record: Any, artifact: Path) -> BundleInfo:
-    """Return a bundle's description of a scored record.
-
-    Parameters
-    ----------
-    record : goemo_eval.records.schema.Record
-    artifact : Path
-        The directory that the record was measured on.
-
-    Raises
-    ------
-    BundleError
-        If the record was not scored, or the artifact is another than the record's.
-    """
-    from goemo_eval.measure.statistics import score_interval
-    from goemo_eval.records.verified import verified_decisions
-
-    cell = record.cell
-    if record.scores is None:
-        raise BundleError(
-            f"{cell.id} was not scored ({record.unscored_reason}): there is nothing to deploy"
-        )
-    found = read_info(artifact)
-    sha256 = sha256_of_file(artifact / DESCRIPTION)
-    if record.artifact is None or record.artifact.sha256 != sha256:
-        raise BundleError(
-            f"{cell.id}: the artifact is not the one that was measured: run the cell again"
-        )
-    interval = score_interval(*verified_decisions(record))
-    environment, test = record.environment, record.data.splits["test"]
-    return BundleInfo(
-        cell=cell.id,
-        engine=cell.engine,
-        precision=cell.precision,
-        scheme=cell.scheme,
-        kind=record.kind,
-        labels=record.labels,
-        thresholds=record.thresholds.values if record.thresholds else None,
-        max_length=found.tokens.max_length if found.tokens else None,
-        batch_rule="sorted by length, in batches as the engine is fastest; the same call gives the same bits",
-        kept_fp32=record.kept_fp32,
-        smoothed=record.smoothed,
-        artifact_sha256=sha256,
-        measured=Measured(
-            dataset=record.data.name,
-            test_rows=test.rows,
-            test_sha256=test.sha256,
-            validation_macro_f1=record.scores.validation.macro_f1,
-            test_macro_f1=record.scores.test.macro_f1,
-            test_macro_f1_low=interval.low,
-            test_macro_f1_high=interval.high,
-            per_label_f1={s.label: s.f1 for s in record.scores.test.per_label},
-            latency_p50_s={n: x.p50_s for n, x in record.latency.items() if x.load.stable},
-            peak_rss_bytes=record.memory.peak_rss_bytes if record.memory else None,
-            start_s=record.memory.start_s if record.memory else None,
-            cpu=environment.cpu_model,
-            isa_flags=environment.isa_flags,
-            threads=environment.threads,
-            versions=environment.versions,
-        ),
-    )

@@ -3,77 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
-from goemo_eval.deploy.bundle import BundleInfo
+from goemo_eval.deploy.description import BundleInfo
+from goemo_eval.deploy.usage import usage
 
-_HOW = {
-    "onnxruntime": """The same file without this library:
-
-```python
-import json
-import numpy as np
-import onnxruntime
-from tokenizers import Tokenizer
-
-bundle = json.load(open("bundle.json", encoding="utf-8"))
-tokenizer = Tokenizer.from_file("tokenizer.json")
-tokenizer.enable_truncation({length})
-session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
-encoding = tokenizer.encode("a text")
-ids = np.array([encoding.ids], dtype=np.int64)
-(logits,) = session.run(None, {{"input_ids": ids, "attention_mask": np.ones_like(ids)}})
-{decide}
-```
-""",
-    "openvino": """The same files without this library:
-
-```python
-import json
-import numpy as np
-import openvino
-from tokenizers import Tokenizer
-
-bundle = json.load(open("bundle.json", encoding="utf-8"))
-tokenizer = Tokenizer.from_file("tokenizer.json")
-tokenizer.enable_truncation({length})
-model = openvino.Core().compile_model("model.xml", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
-encoding = tokenizer.encode("a text")
-ids = np.array([encoding.ids], dtype=np.int64)
-logits = model([ids, np.ones_like(ids)])[0]
-{decide}
-```
-""",
-}
-_PIPELINE = """The same weights in a plain transformers pipeline:
-
-```python
-from transformers import pipeline
-
-classify = pipeline("text-classification", model=".", top_k=None, function_to_apply="{function}")
-scores = classify("a text", truncation=True, max_length={length})
-```
-"""
-_MULTILABEL = """probabilities = 1 / (1 + np.exp(-logits[0].astype(np.float64)))
-labels = [bundle["labels"][k] for k in np.flatnonzero(probabilities >= bundle["thresholds"])]"""
-_MULTICLASS = 'label = bundle["labels"][int(logits[0].argmax())]'
+_FEW = 30
+"""Test texts of a label below which its score is hardly known."""
 
 
-def card(info: BundleInfo, *, poolings: Sequence[str] = ()) -> str:
-    """Return a model card as markdown with the metadata that the hub reads.
+def card(info: BundleInfo) -> str:
+    """Return a model card as markdown, with the metadata that the hub reads.
 
     Parameters
     ----------
     info : BundleInfo
-    poolings : sequence of str
-        What the model adds to its architecture, so that plain transformers would read it otherwise.
+
+    Returns
+    -------
+    str
+        The licence is left to be stated: it depends on weights and data that are not ours.
     """
     parts = [
         _metadata(info),
         _head(info),
-        _use(info),
+        usage(info),
         _scores(info),
-        _plain(info, poolings),
+        _times(info),
+        _training(info),
         _limits(info),
     ]
     return "\n".join(parts)
@@ -81,108 +37,156 @@ def card(info: BundleInfo, *, poolings: Sequence[str] = ()) -> str:
 
 def _metadata(info: BundleInfo) -> str:
     """Return the front matter; JSON's form of a text is YAML's too."""
-    measured = info.measured
-    lines = [
-        "---",
-        f"library_name: {json.dumps('transformers' if info.engine == 'torch' else info.engine)}",
-        "pipeline_tag: text-classification",
-        "tags:",
-        "- goemo-eval",
-        f"- {json.dumps(info.precision)}",
-        "model-index:",
-        f"- name: {json.dumps(info.cell)}",
-        "  results:",
-        "  - task:",
-        "      type: text-classification",
-        "    dataset:",
-        f"      name: {json.dumps(measured.dataset)}",
-        f"      type: {json.dumps(measured.dataset)}",
-        "      split: test",
-        "    metrics:",
-        "    - type: f1",
-        "      name: Macro-F1",
-        f"      value: {measured.test_macro_f1}",
-        "---",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _head(info: BundleInfo) -> str:
-    size = f"{len(info.labels)} labels"
-    how = (
-        "each label by itself, with a threshold per label"
-        if info.kind == "multilabel"
-        else "one label a text, the most probable"
-    )
-    return f"""# {info.cell}
-
-A text classifier for a CPU: {size} ({_listed(info.labels)}), {how}. It runs on {info.engine} in
-{info.precision.upper()}. Made and measured by goemo-eval on the data set *{info.measured.dataset}*.
-
-**Licence**: to be stated by whoever publishes this. It depends on the pretrained weights and on the training data.
+    plain = (info.engine, info.precision, info.pooling) == ("torch", "fp32", None)
+    dataset, scores = json.dumps(info.data.name), info.scores
+    return f"""---
+# license: state it here, such as apache-2.0; it depends on the pretrained weights and on the training data
+library_name: {"transformers" if plain else "goemo-eval"}
+pipeline_tag: text-classification
+tags:
+- goemo-eval
+- {json.dumps(info.engine)}
+- {json.dumps(info.precision)}
+model-index:
+- name: {json.dumps(info.cell)}
+  results:
+  - task:
+      type: text-classification
+    dataset:
+      name: {dataset}
+      type: {dataset}
+      split: test
+    metrics:
+    - type: f1
+      name: Macro-F1
+      value: {scores.macro_f1!r}
+    - type: f1
+      name: Micro-F1
+      value: {scores.micro_f1!r}
+---
 """
 
 
-def _use(info: BundleInfo) -> str:
-    return f"""## Use
+def _head(info: BundleInfo) -> str:
+    how = (
+        "each label by itself, where its probability is at least its threshold: a text may get several, or none"
+        if info.kind == "multilabel"
+        else "one label a text, the most probable"
+    )
+    labels = ", ".join(f"`{shown(label)}`" for label in info.labels)
+    return f"""# {info.cell}
 
-```python
-from goemo_eval import load_bundle
+A text classifier for a CPU, made and measured by goemo-eval: {info.encoder} under the scheme *{info.scheme}*, run by {info.engine} in
+{info.precision.upper()}. It predicts {len(info.labels)} labels, {how}:
+{labels}.
 
-bundle = load_bundle(".")
-print(bundle.predict(["a text"])[0].labels)
-```
+**Intended use**: texts like those of *{shown(info.data.name)}*, on which it was trained and scored. It was not tested on any others, nor for
+decisions about people.
 
-or `goemo-eval predict . "a text"`. Texts are cut to {info.max_length or "no"} tokens.
+**Licence**: to be stated by whoever publishes this, here and at the head of this file.
 """
 
 
 def _scores(info: BundleInfo) -> str:
-    measured = info.measured
-    rows = "\n".join(f"| {label} | {f1:.3f} |" for label, f1 in measured.per_label_f1.items())
-    times = "".join(
-        f"\n- median seconds, {name}: {seconds:.4f}"
-        for name, seconds in measured.latency_p50_s.items()
+    scores = info.scores
+    rows = "\n".join(
+        f"| {shown(label)} | {s.precision:.3f} | {s.recall:.3f} | {s.f1:.3f} | {s.support:,} |"
+        for label, s in scores.per_label.items()
     )
-    memory = (
-        f"\n- peak memory: {measured.peak_rss_bytes / 1e6:.0f} MB"
-        if measured.peak_rss_bytes
-        else ""
-    )
-    start = f"\n- start to first answer: {measured.start_s:.2f} s" if measured.start_s else ""
+    interval = scores.macro_f1_interval
+    fitted = ", on which the thresholds were fitted," if info.thresholds else ""
     return f"""## What it scored
 
-Test Macro-F1 **{measured.test_macro_f1:.3f}** (95 % interval over {measured.test_rows:,} texts {measured.test_macro_f1_low:.3f} to
-{measured.test_macro_f1_high:.3f}); validation, on which thresholds were fitted, {measured.validation_macro_f1:.3f}.
-
-On {measured.cpu}, {measured.threads} threads:{times}{memory}{start}
-
-| label | test F1 |
-|---|---|
+Test Macro-F1 **{scores.macro_f1:.3f}** (95 % interval over {info.data.rows["test"]:,} texts: {interval.low:.3f} to {interval.high:.3f}), Micro-F1
+{scores.micro_f1:.3f}, weighted F1 {scores.weighted_f1:.3f}. On validation{fitted} Macro-F1 {scores.validation_macro_f1:.3f}.
+{_served(info)}
+| label | precision | recall | F1 | test texts |
+|---|---|---|---|---|
 {rows}
 """
 
 
-def _plain(info: BundleInfo, poolings: Sequence[str]) -> str:
-    decide = _MULTILABEL if info.kind == "multilabel" else _MULTICLASS
-    if info.engine in _HOW:
-        return _HOW[info.engine].format(length=info.max_length, decide=decide)
-    if info.engine == "torch" and info.precision == "fp32" and not poolings:
-        function = "sigmoid" if info.kind == "multilabel" else "softmax"
-        return _PIPELINE.format(function=function, length=info.max_length)
-    return ""
+def _served(info: BundleInfo) -> str:
+    served = info.scores.served
+    if served is None:
+        return ""
+    return f"""
+These are of texts in large batches. One text at a time, {served.agreement:.3%} of the decisions are the same, and Macro-F1 changes by
+{served.change:+.4f} (95 % interval {served.interval.low:+.4f} to {served.interval.high:+.4f}).
+"""
+
+
+def _times(info: BundleInfo) -> str:
+    times = info.times
+    rows = []
+    for name, latency in times.latency.items():
+        of = "a text" if latency.batch_size == 1 else f"a batch of {latency.batch_size}"
+        p99 = "" if latency.p99_s is None else f", p99 {latency.p99_s * 1e3:.1f} ms"
+        doubt = "" if latency.stable else ", **unstable**: the machine was busy"
+        rows.append(
+            f"- {name}, {of}: p50 {latency.p50_s * 1e3:.1f} ms, p95 {latency.p95_s * 1e3:.1f} ms{p99}{doubt}"
+        )
+    if times.offline_texts_per_s is not None:
+        rows.append(f"- offline: {times.offline_texts_per_s:,.0f} texts a second")
+    if times.peak_rss_bytes is not None:
+        rows.append(
+            f"- memory of a process of its own, at most: {times.peak_rss_bytes / 1e6:.0f} MB"
+        )
+    if times.start_s is not None:
+        rows.append(f"- start of that process to its first answer: {times.start_s:.2f} s")
+    listed = "\n".join(rows) or "- not taken"
+    limit = f", limited to {times.isa_limit}" if times.isa_limit else ""
+    return f"""## What it takes
+
+{info.size_bytes / 1e6:.1f} MB, {info.parameters / 1e6:.2f} million parameters. On {shown(times.cpu)} ({", ".join(times.isa_flags)}{limit}),
+{times.threads} threads:
+
+{listed}
+"""
+
+
+def _training(info: BundleInfo) -> str:
+    data = info.data
+    rows = ", ".join(f"{name} {count:,}" for name, count in data.rows.items())
+    revision = f", revision {shown(data.revision)}" if data.revision else ""
+    kept = smoothed = ""
+    if info.kept_fp32:
+        kept = f" Kept in FP32 inside: {', '.join(f'`{name}`' for name in info.kept_fp32)}."
+    if info.smoothed:
+        smoothed = " Outliers were spread by exact rescaling before INT8."
+    return f"""## Training data
+
+*{shown(data.name)}*, from `{shown(data.source)}`{revision}; texts: {rows}. `bundle.json` has the sha256 of every split.{kept}{smoothed}
+"""
 
 
 def _limits(info: BundleInfo) -> str:
+    thin = [label for label, score in info.scores.per_label.items() if score.support < _FEW]
+    rare = int8 = ""
+    if thin:
+        named = ", ".join(f"`{shown(label)}`" for label in thin)
+        rare = (
+            f"\n- Fewer than {_FEW} test texts have {named}: what it scores there is hardly known."
+        )
+    if info.precision == "int8":
+        int8 = (
+            "\n- INT8: logits differ a little between processors with other instruction sets, and where the "
+            "engine scales by batch also with what shares a batch."
+        )
+    cut = (
+        f"Texts are cut to {info.tokens.max_length} tokens."
+        if info.tokens
+        else "Texts are read whole."
+    )
     return f"""## Limits
 
-- Scores hold for texts like those of *{info.measured.dataset}*; labels with few examples are the least certain.
-- INT8 gives slightly other logits on processors with other instruction sets, and in other batches ({info.batch_rule}).
+- {cut}
+- Scores hold for texts like those that were scored, and say nothing of other sources or languages.{rare}{int8}
 - Times hold for the machine above.
 """
 
 
-def _listed(labels: Sequence[str]) -> str:
-    shown = ", ".join(labels[:8])
-    return shown if len(labels) <= 8 else f"{shown}, ..."
+def shown(text: str) -> str:
+    """Return a text for a table or a line: nothing that markdown or a terminal would act on."""
+    plain = "".join(c if c.isprintable() else " " for c in text)
+    return plain.replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

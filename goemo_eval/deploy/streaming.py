@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal, NamedTuple
 
-from goemo_eval.deploy.bundle import Bundle
+from goemo_eval.deploy.bundle import Bundle, check_texts
+from goemo_eval.deploy.rows import LONGEST_LINE, Form, form_of, head_of, read_texts, to_lines
 from goemo_eval.errors import DataError
 from goemo_eval.progress import progress
 
 STRETCH = 8192
-"""Rows that are batched together. Logits of INT8 depend on what shares a batch: a run that is resumed
-begins at a stretch's first row, so that it gives the bits of an undisturbed one."""
-LONGEST_LINE = 1 << 24
-"""Bytes of a line: a longer one is no text."""
+"""Rows that share batches. A run that is resumed begins with a stretch, and so gives the bits of an
+undisturbed one. A test split of no more rows is decided as it was scored."""
+STRETCH_CHARACTERS = 1 << 23
+"""A stretch of long texts ends before they are more: memory stays flat."""
 STANDARD = "-"
-Form = Literal["text", "csv", "jsonl"]
 
 
-def form_of(path: str) -> Form:
-    """Return how a file is read, by its ending: ``.csv``, ``.jsonl``, or one text a line."""
-    ending = Path(path).suffix.lower()
-    return "csv" if ending == ".csv" else "jsonl" if ending in (".jsonl", ".ndjson") else "text"
+class Stretch(NamedTuple):
+    """Texts that share batches, and the row of the first of them, from 1."""
+
+    first_row: int
+    texts: list[str]
 
 
 def predict_file(
@@ -47,15 +46,17 @@ def predict_file(
     ----------
     bundle : Bundle
     source, target : str
-        Paths, or ``-`` for the standard streams.
-    column : str
-        Of a CSV or JSONL file, that holds the text.
+        Paths, or ``-`` for the standard streams. What is written has a line a row, in the form that the
+        target's ending says: ``.csv``, ``.txt``, else JSON lines.
+    column : str, default "text"
+        Of a CSV or JSONL source, that holds the text.
     form : {"text", "csv", "jsonl"}, optional
-        By the source's ending by default.
+        Of the source; by its ending by default, else one text a line.
     top : int, optional
         Write only the so many most probable labels' scores; all by default.
-    resume : bool
-        Go on behind the stretches that are whole in `target`.
+    resume : bool, default False
+        Go on behind the stretches that are whole in `target`. What would not have been written by the same
+        call is refused.
 
     Returns
     -------
@@ -65,139 +66,164 @@ def predict_file(
     Raises
     ------
     DataError
-        If a row is malformed or a text cannot be read; file and row are named.
+        If a row is malformed or a text cannot be read (file and row are named), or `target` cannot be
+        written or gone on with. What was written before stays.
     """
-    done = 0
-    if resume:
-        if STANDARD in (source, target):
+    if STANDARD in (source, target):
+        if resume:
             raise DataError("--resume needs files: standard streams cannot be taken up again")
-        done = _keep_whole_stretches(Path(target))
+    elif _is_same(Path(source), Path(target)):
+        raise DataError(f"{target}: is the input: write to another file")
+    job = _Job(bundle, source, target, form_of(target, default="jsonl"), top)
+    with _reading(source) as lines:
+        texts = read_texts(
+            lines, form or form_of(source, default="text"), column=column, source=source
+        )
+        stretches = stretches_of(texts)
+        if resume and Path(target).exists():
+            with _writing(target, "r+b") as out:
+                return _write(job, _take_up(job, stretches, out), out)
+        # A mistake in the source's first rows must not cost what stands in the target.
+        first = list(islice(stretches, 1))
+        with _writing(target) as out:
+            out.write(job.head())
+            return _write(job, chain(first, stretches), out)
+
+
+def stretches_of(texts: Iterator[str]) -> Iterator[Stretch]:
+    """Yield texts in stretches, whose ends depend on the texts alone."""
+    row, characters = 1, 0
+    held: list[str] = []
+    for text in texts:
+        if held and (len(held) == STRETCH or characters + len(text) > STRETCH_CHARACTERS):
+            yield Stretch(row, held)
+            row, held, characters = row + len(held), [], 0
+        held.append(text)
+        characters += len(text)
+    if held:
+        yield Stretch(row, held)
+
+
+class _Job(NamedTuple):
+    """What is predicted, and how it is written."""
+
+    bundle: Bundle
+    source: str
+    target: str
+    form: Form
+    top: int | None
+
+    def head(self) -> bytes:
+        return head_of(self.form, self.bundle.info.labels).encode()
+
+    def lines(self, stretch: Stretch) -> bytes:
+        try:
+            check_texts(stretch.texts, first_row=stretch.first_row)
+        except DataError as error:
+            raise DataError(f"{self.source}: {error}") from None
+        to_line = to_lines(self.form, self.bundle.info.labels, top=self.top)
+        found = self.bundle.predict(stretch.texts)
+        rows = enumerate(found, start=stretch.first_row)
+        return "".join(to_line(row, prediction) for row, prediction in rows).encode()
+
+
+def _write(job: _Job, stretches: Iterator[Stretch], out: IO[bytes]) -> int:
     written = 0
-    with _opened(source, "r") as lines, _opened(target, "a" if resume else "w") as out:
-        rows = _texts(lines, form or form_of(source), column, source)
-        for _ in range(done):
-            if next(rows, None) is None:
-                raise DataError(f"{target}: holds more rows than {source}: leave --resume out")
-        with progress(desc="predicting", unit="text") as bar:
-            while stretch := _take(rows, STRETCH):
-                _check(stretch, done + written, source)
-                out.write("".join(_lines(bundle, stretch, done + written, top)))
-                out.flush()
-                written += len(stretch)
-                bar.update(len(stretch))
+    with progress(desc="predicting", unit="text") as bar:
+        for stretch in stretches:
+            out.write(job.lines(stretch))
+            out.flush()
+            written += len(stretch.texts)
+            bar.update(len(stretch.texts))
     return written
 
 
-def _take(rows: Iterator[str], count: int) -> list[str]:
-    return [text for _, text in zip(range(count), rows, strict=False)]
+def _take_up(job: _Job, stretches: Iterator[Stretch], out: IO[bytes]) -> Iterator[Stretch]:
+    """Cut an output off behind its last whole stretch, and return the stretches that are missing.
+
+    The last rows that stand there are predicted again and compared: another bundle, source or option
+    gives others.
+    """
+    head = job.head()
+    begun = out.read(len(head))
+    if begun != head:
+        _check(job, head.startswith(begun), "it begins otherwise")
+        out.seek(0)
+        out.truncate()
+        out.write(head)
+    last: tuple[Stretch, bytes] | None = None
+    for stretch in stretches:
+        at = out.tell()
+        found, is_whole = _read_lines(out, len(stretch.texts))
+        if is_whole:
+            last = stretch, found
+            continue
+        _check_rows(job, (stretch, found) if found else last)
+        out.seek(at)
+        out.truncate()
+        return chain([stretch], stretches)
+    _check(job, not out.read(1), f"it has more rows than {job.source}")
+    _check_rows(job, last)
+    return iter(())
 
 
-def _check(texts: list[str], start: int, source: str) -> None:
-    for offset, text in enumerate(texts):
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise DataError(
-                f"{source}: row {start + offset + 1}: cannot be written as UTF-8 ({error.reason})"
-            ) from None
+def _check_rows(job: _Job, held: tuple[Stretch, bytes] | None) -> None:
+    if held is not None:
+        stretch, found = held
+        expected = job.lines(stretch)
+        _check(job, expected.startswith(found), f"rows from {stretch.first_row} on differ")
 
 
-def _lines(bundle: Bundle, texts: list[str], start: int, top: int | None) -> Iterator[str]:
-    for row, found in enumerate(bundle.predict(texts), start=start + 1):
-        scores = found.scores
-        if top is not None:
-            scores = dict(sorted(scores.items(), key=lambda item: -item[1])[:top])
-        entry = {
-            "row": row,
-            "labels": found.labels,
-            "scores": {label: round(score, 6) for label, score in scores.items()},
-        }
-        yield json.dumps(entry, ensure_ascii=False) + "\n"
+def _check(job: _Job, is_ours: bool, otherwise: str) -> None:
+    if not is_ours:
+        raise DataError(
+            f"{job.target}: was not written by this call ({otherwise}): pass the same bundle, input and "
+            "options, or leave --resume out and begin anew"
+        )
 
 
-def _keep_whole_stretches(path: Path) -> int:
-    """Cut an output off behind its last whole stretch, and return the rows that stay."""
-    if not path.exists():
-        return 0
-    ends = [0]
-    with path.open("rb") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            ends.append(ends[-1] + len(line))
-    rows = (len(ends) - 1) // STRETCH * STRETCH
-    os.truncate(path, ends[rows])
-    return rows
+def _read_lines(file: IO[bytes], count: int) -> tuple[bytes, bool]:
+    """Return the next lines of a file, and whether there were as many, all of them whole."""
+    lines: list[bytes] = []
+    while len(lines) < count and (line := file.readline(LONGEST_LINE)):
+        lines.append(line)
+        if not line.endswith(b"\n"):
+            break
+    is_whole = len(lines) == count and all(line.endswith(b"\n") for line in lines[-1:])
+    return b"".join(lines), is_whole
+
+
+def _is_same(source: Path, target: Path) -> bool:
+    return source.exists() and target.exists() and source.samefile(target)
 
 
 @contextmanager
-def _opened(path: str, mode: Literal["r", "w", "a"]) -> Iterator[IO[str]]:
+def _reading(path: str) -> Iterator[IO[bytes]]:
     if path == STANDARD:
-        stream = sys.stdin if mode == "r" else sys.stdout
-        if mode == "r":
-            stream = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", newline="")
-        yield stream
+        yield sys.stdin.buffer
         return
-    file = Path(path)
+    # A pipe is read like a file; a directory cannot be.
+    if not Path(path).exists() or Path(path).is_dir():
+        raise DataError(f"{path}: no such file: pass a file, or - for standard input")
+    with _openable(path).open("rb") as file:
+        yield file
+
+
+def _openable(path: str) -> Path:
+    if not os.access(path, os.R_OK):
+        raise DataError(f"{path}: cannot be read: not allowed")
+    return Path(path)
+
+
+@contextmanager
+def _writing(path: str, mode: Literal["wb", "r+b"] = "wb") -> Iterator[IO[bytes]]:
+    """Open a target; what the disk refuses, then and later, is one line."""
+    if path == STANDARD:
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        return
     try:
-        if mode == "r" and not file.is_file():
-            raise DataError(f"{path}: no regular file: pass a file, or - for standard input")
-        with file.open(
-            mode, encoding="utf-8-sig" if mode == "r" else "utf-8", newline=""
-        ) as opened:
-            yield opened
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 ({error.reason}): save it as UTF-8") from None
+        with Path(path).open(mode) as file:
+            yield file
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-
-
-def _texts(lines: IO[str], form: Form, column: str, source: str) -> Iterator[str]:
-    if form == "csv":
-        return _csv_texts(lines, column, source)
-    if form == "jsonl":
-        return _jsonl_texts(lines, column, source)
-    return (line.rstrip("\r\n") for line in _bounded(lines, source))
-
-
-def _bounded(lines: IO[str], source: str) -> Iterator[str]:
-    number = 0
-    while line := lines.readline(LONGEST_LINE + 1):
-        number += 1
-        if len(line) > LONGEST_LINE:
-            raise DataError(f"{source}: line {number}: longer than {LONGEST_LINE:,} characters")
-        yield line
-
-
-def _csv_texts(lines: IO[str], column: str, source: str) -> Iterator[str]:
-    csv.field_size_limit(LONGEST_LINE)
-    reader = csv.reader(_bounded(lines, source), strict=True)
-    try:
-        head = next(reader, None)
-        if head is None:
-            return
-        if column not in head:
-            raise DataError(
-                f"{source}: no column {column!r}: it has {', '.join(head[:20])}; pass --text"
-            )
-        at = head.index(column)
-        for row in reader:
-            if len(row) != len(head):
-                raise DataError(
-                    f"{source}: line {reader.line_num}: {len(row)} columns: expected {len(head)}"
-                )
-            yield row[at]
-    except csv.Error as error:
-        raise DataError(f"{source}: line {reader.line_num}: not CSV ({error})") from None
-
-
-def _jsonl_texts(lines: IO[str], column: str, source: str) -> Iterator[str]:
-    for number, line in enumerate(_bounded(lines, source), start=1):
-        try:
-            entry: Any = json.loads(line)
-        except (ValueError, RecursionError):
-            raise DataError(f"{source}: line {number}: not JSON") from None
-        text = entry.get(column) if isinstance(entry, dict) else None
-        if not isinstance(text, str):
-            raise DataError(f"{source}: line {number}: no text in {column!r}; pass --text")
-        yield text
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from None
