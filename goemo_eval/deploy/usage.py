@@ -21,12 +21,13 @@ same texts get the very decisions that were scored:
 
 ```python
 import json
+from pathlib import Path
 
 import numpy as np
 {imports}
 from tokenizers import Tokenizer
 
-bundle = json.load(open("bundle.json", encoding="utf-8"))
+bundle = json.loads(Path("bundle.json").read_text(encoding="utf-8"))
 tokenizer = Tokenizer.from_file("tokenizer.json")  # cuts to the length limit
 {load}
 
@@ -75,10 +76,11 @@ The same weights in a plain transformers pipeline:
 
 ```python
 import json
+from pathlib import Path
 
 from transformers import pipeline
 
-bundle = json.load(open("bundle.json", encoding="utf-8"))
+bundle = json.loads(Path("bundle.json").read_text(encoding="utf-8"))
 classify = pipeline("text-classification", model=".", top_k=None, function_to_apply="{function}")
 scores = classify(["a text", "another one"], truncation=True, max_length=bundle["tokens"]["max_length"])
 {decide}

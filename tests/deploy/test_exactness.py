@@ -132,8 +132,10 @@ def test_the_fp32_weights_in_a_plain_pipeline(
         theirs = {score["label"]: score["score"] for score in row}
         np.testing.assert_allclose([theirs[k] for k, _ in own], [v for _, v in own], atol=1e-5)
     labels = found["labels"] if scheme == "raw" else [[label] for label in found["labels"]]
-    # It batches and pads otherwise: a text in thousands may lie on a threshold.
-    assert (indicator(labels, bundle.info) == decisions_of(record)).mean() > 0.999
+    differing = indicator(labels, bundle.info) != decisions_of(record)
+    # It batches and rounds otherwise: only what lies on a threshold may fall to its other side.
+    distance = np.abs(bundle.probabilities(texts) - np.array(bundle.info.thresholds or 2.0))
+    assert distance[differing].max(initial=0) < 1e-5
 
 
 @pytest.mark.parametrize(
