@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+from pydantic import ValidationError
 
 from goemo_eval.errors import StoreError
 from goemo_eval.files import read_json, sha256_of_file
@@ -126,8 +127,10 @@ class Store:
     def find_artifact(self, digest: str) -> Path | None:
         """Return the directory of the artifact with a key's digest, as a record names it; None if it is not whole."""
         for path in (self.root / ConvertKey.kind).glob(f"*-{digest}"):
-            entry = read_json(path / _KEY, error=StoreError)
-            key = ConvertKey.model_validate(entry)
+            try:
+                key = ConvertKey.model_validate(read_json(path / _KEY, error=StoreError))
+            except (StoreError, ValidationError):  # whoever makes it again sets it aside
+                continue
             if key.digest == digest and (found := self._found(key, read=True)) is not None:
                 return found.content
         return None
