@@ -50,9 +50,10 @@ class Pair(NamedTuple):
 
 
 def smoothed(pretrained: Pretrained) -> Pretrained:
-    """Return a checkpoint with its model rescaled; the given one stays as it is."""
+    """Return a checkpoint with its model rescaled, or the given one itself if there is nothing to rescale."""
     module = copy.deepcopy(pretrained.module)
-    smooth(module, encode(module, pretrained.tokenizer, list(_TEXTS)))
+    if not smooth(module, encode(module, pretrained.tokenizer, list(_TEXTS))):
+        return pretrained
     return replace(pretrained, module=module)
 
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,12 +43,14 @@ class Repaired:
     Attributes
     ----------
     smoothed : bool
+        False in an engine that smooths by itself, and where there was nothing to smooth.
     kept_fp32 : tuple of str
         Most sensitive first.
     macro_f1 : float
         Of INT8 with these, on the split that the search looked at.
     smoothed_macro_f1 : float or None
-        Of INT8 that is smoothed and keeps no layer; None in an engine that smooths by itself.
+        Of INT8 that is smoothed and keeps no layer; None in an engine that smooths by itself, and
+        where there was nothing to smooth.
     int8_share : float
         Share of the linear layers' weights that are INT8, in [0, 1].
     passes : int
@@ -118,7 +120,11 @@ def repair(
     """
     began = time.perf_counter()
     made = converter(checkpoint, engine, calibration=calibration, threads=threads)
-    is_smoothed = not ENGINES[engine].smooths
+    given = load_pretrained(checkpoint) if made.layers else None
+    pretrained = given
+    if given is not None and not ENGINES[engine].smooths:
+        pretrained = smoothed(given)
+    is_smoothed = pretrained is not given
     passes = 0
 
     def attempt(kept_fp32: tuple[str, ...]) -> Tried:
@@ -130,10 +136,13 @@ def repair(
         return _try(made, variant, texts, macro_f1, threads=threads, scratch=scratch)
 
     kept: tuple[str, ...] = ()
-    found = alone = attempt(()) if is_smoothed or not made.layers else None
-    if found is None or (found.macro_f1 < least and made.layers):
-        ranking = _ranking(checkpoint, texts, smooth=is_smoothed, per_token=engine == "torch")
+    found = alone = attempt(()) if is_smoothed or pretrained is None else None
+    if pretrained is not None and (found is None or found.macro_f1 < least):
+        some = texts[:: max(1, len(texts) // RANKING_TEXTS)][:RANKING_TEXTS]
+        # Calibrated INT8 has one scale for all tokens; ours has one for each.
+        ranking = rank_layers(pretrained, some, per_token=not ENGINES[engine].calibrates)
         kept, found = shortest_head(ranking, attempt, least=least)
+    assert found is not None
     return Repaired(
         smoothed=is_smoothed,
         kept_fp32=kept,
@@ -203,14 +212,3 @@ def _try(
         except ScoreError:  # not finite: quantization broke it altogether
             score = 0.0
     return Tried(score, artifact.info.int8_share)
-
-
-def _ranking(
-    checkpoint: Checkpoint, texts: Sequence[str], *, smooth: bool, per_token: bool
-) -> tuple[str, ...]:
-    """Rank a checkpoint's layers in torch, whose layers have the names that every engine keeps."""
-    pretrained: Any = load_pretrained(checkpoint)
-    if smooth:
-        pretrained = smoothed(pretrained)
-    step = max(1, len(texts) // RANKING_TEXTS)
-    return rank_layers(pretrained, texts[::step][:RANKING_TEXTS], per_token=per_token)
