@@ -14,14 +14,13 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tabulate import tabulate
+from floor_page import page
+from floor_trials import SEED, Trial, own_features, trials
 
 from goemo_eval.cpu import cpu
 from goemo_eval.data.schemes import get_scheme
@@ -38,178 +37,9 @@ from goemo_eval.measure.metrics import score_predictions
 from goemo_eval.measure.scoring import fit_thresholds, score_logits
 from goemo_eval.measure.threshold_choice import cross_validate
 from goemo_eval.measure.thresholds import sigmoid, softmax
-from goemo_eval.models.linear import (
-    Fit,
-    LinearOptions,
-    Machine,
-    MachineFit,
-    as_matrix,
-    columns_of,
-    fit_linear,
-    fit_rows,
-    halves_of,
-)
-from goemo_eval.models.ngrams import WORD, Vectorizer, learn_vocabulary
+from goemo_eval.models.linear import Fit, columns_of, fit_linear, fit_rows, halves_of
 
 SCHEMES = ("raw", "simplified")
-SEED = 0
-Truth = npt.NDArray[np.bool_]
-Matrices = tuple[Any, Any]
-"""Features of training and validation, in CSR form."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One change of the defaults."""
-
-    name: str
-    options: LinearOptions = field(default_factory=LinearOptions)
-    machine: MachineFit | None = None
-    features: Callable[[Task, LinearOptions], Matrices] | None = None
-    seed: int = SEED
-
-
-def own_features(task: Task, options: LinearOptions) -> Matrices:
-    """Return the library's features."""
-    vocabulary = learn_vocabulary(task.texts["train"], options.ngrams)
-    vectorizer = Vectorizer(vocabulary)
-    train, validation = (
-        as_matrix(vectorizer.features(task.texts[split]), columns=len(vocabulary))
-        for split in ("train", "validation")
-    )
-    return train, validation
-
-
-def _side_by_side(task: Task, pair: Callable[[], list[Any]]) -> Matrices:
-    from scipy.sparse import hstack
-
-    fitted = [(v, v.fit_transform(task.texts["train"])) for v in pair()]
-    validation = [v.transform(task.texts["validation"]) for v, _ in fitted]
-    return hstack([train for _, train in fitted]).tocsr(), hstack(validation).tocsr()
-
-
-def usual_words(task: Task, options: LinearOptions) -> Matrices:
-    """Return features with scikit-learn's own notion of a word: two letters or more, no marks."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    least = options.least_texts
-    return _side_by_side(
-        task,
-        lambda: [
-            TfidfVectorizer(sublinear_tf=True, min_df=least, ngram_range=(1, 2)),
-            TfidfVectorizer(
-                sublinear_tf=True, min_df=least, ngram_range=(2, 5), analyzer="char_wb"
-            ),
-        ],
-    )
-
-
-def hashed(bits: int) -> Callable[[Task, LinearOptions], Matrices]:
-    """Return features in ``2**bits`` columns, words and characters half each, by hash."""
-
-    def features(task: Task, _: LinearOptions) -> Matrices:
-        from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
-        from sklearn.pipeline import make_pipeline
-
-        def block(**rest: Any) -> Any:
-            counted = HashingVectorizer(
-                n_features=2 ** (bits - 1), alternate_sign=False, norm=None, **rest
-            )
-            return make_pipeline(counted, TfidfTransformer(sublinear_tf=True))
-
-        return _side_by_side(
-            task,
-            lambda: [
-                block(ngram_range=(1, 2), token_pattern=WORD),
-                block(ngram_range=(2, 5), analyzer="char_wb"),
-            ],
-        )
-
-    return features
-
-
-def logistic(cost: float, *, weighted: bool = False) -> MachineFit:
-    """Return logistic regression in place of the support vector machine, features as they are."""
-
-    def fit(rows: Any, truth: Truth, _: LinearOptions, seed: int) -> Machine:
-        from sklearn.linear_model import LogisticRegression
-
-        solver = LogisticRegression(
-            C=cost,
-            solver="liblinear",
-            dual=True,
-            tol=0.01,
-            random_state=seed,
-            class_weight="balanced" if weighted else None,
-            max_iter=2000,
-        )
-        solver.fit(rows, truth)
-        return Machine(solver.coef_[0], float(solver.intercept_[0]), converged=True)
-
-    return fit
-
-
-def weighted(exponent: float) -> MachineFit:
-    """Return a support vector machine whose positives weigh (negatives over positives) to a power."""
-
-    def fit(rows: Any, truth: Truth, options: LinearOptions, seed: int) -> Machine:
-        from scipy.sparse import csr_matrix
-        from sklearn.svm import LinearSVC
-
-        from goemo_eval.models.linear import evidence
-
-        scale = evidence(rows, truth, options.evidence)
-        own = csr_matrix((rows.data * scale[rows.indices], rows.indices, rows.indptr), rows.shape)
-        weight = {True: ((~truth).sum() / truth.sum()) ** exponent, False: 1.0}
-        solver = LinearSVC(
-            C=options.cost,
-            dual=True,
-            tol=0.01,
-            max_iter=2000,
-            random_state=seed,
-            class_weight=weight,
-        )
-        solver.fit(own, truth)
-        return Machine(solver.coef_[0] * scale, float(solver.intercept_[0]), converged=True)
-
-    return fit
-
-
-def trials() -> list[Trial]:
-    """Return what is tried."""
-
-    def changed(name: str, **options: Any) -> Trial:
-        return Trial(name, LinearOptions(**options))
-
-    return [
-        Trial("defaults"),
-        Trial("defaults, seed 1", seed=1),
-        Trial("defaults, seed 2", seed=2),
-        changed("single words only", words=1, longest=0),
-        changed("words and pairs, no characters", longest=0),
-        changed("characters only", words=0),
-        changed("single words and characters", words=1),
-        changed("runs of up to 3 words", words=3),
-        Trial("words of two letters or more, no marks", features=usual_words),
-        changed("characters 2-4", longest=4),
-        changed("characters 3-5", shortest=3),
-        changed("characters 1-5", shortest=1),
-        changed("characters 2-6", longest=6),
-        changed("features in 5 texts or more", least_texts=5),
-        *(
-            changed(f"{size:,} features at most", most_features=size)
-            for size in (4096, 8192, 16384, 32768, 131072)
-        ),
-        Trial("hashed to 65,536 columns", features=hashed(16)),
-        Trial("hashed to 262,144 columns", features=hashed(18)),
-        *(changed(f"C {cost:g}", cost=cost) for cost in (0.03, 0.05, 0.2, 0.4)),
-        *(changed(f"evidence {power:g}", evidence=power) for power in (0, 0.25, 0.75, 1)),
-        Trial("positives weigh more, power 0.25", machine=weighted(0.25)),
-        Trial("positives weigh more, power 0.5", machine=weighted(0.5)),
-        Trial("logistic, C 1", machine=logistic(1.0)),
-        Trial("logistic, C 4", machine=logistic(4.0)),
-        Trial("logistic, C 1, balanced", machine=logistic(1.0, weighted=True)),
-    ]
 
 
 def macro_f1(targets: npt.NDArray[Any], scores: npt.NDArray[Any], labels: tuple[str, ...]) -> float:
@@ -364,105 +194,6 @@ def score(task: Task, predictor: Predictor) -> dict[str, Any]:
     return {"test": scores, "test_ece": calibrate(probabilities, task.targets["test"]).ece}
 
 
-_STEPS = ("decision values", "validation")
-_JUDGED = (
-    "Macro-F1. Each row changes one thing of the defaults. `raw` by thresholds that are fitted on other "
-    "folds of validation than they decide; `unseen`: the training rows, by machines fitted on the "
-    "other half of them."
-)
-_TIMED = (
-    "Thresholds from validation. Times are processor seconds on one thread: loading; the whole test "
-    "split from text to scores, the first time; then finding its features, and the product."
-)
-
-
-def page(result: Mapping[str, Any]) -> str:
-    """Return the result as markdown."""
-    raw = [
-        [
-            name,
-            f"{by['raw']['features']:,}",
-            *(
-                f"{by['raw']['scores'][key]:.4f}"
-                for key in ("validation per-label", "unseen per-label", "validation global")
-            ),
-            *(
-                f"{by['simplified']['scores'][key]:.4f}"
-                for key in ("validation shifted", "unseen shifted")
-            ),
-            by["raw"]["fit_cpu_s"],
-        ]
-        for name, by in result["trials"].items()
-    ]
-    head = ["", "features", "raw: per label", "unseen", "global"]
-    head += ["simplified", "unseen", "fit, CPU s"]
-    at = result["trials"]["defaults"]
-    steps = [
-        ["raw, 0.5"] + [f"{at['raw']['scores'][f'{step} fixed']:.4f}" for step in _STEPS] + [""],
-        ["raw, one global threshold"]
-        + [f"{at['raw']['scores'][f'{step} global']:.4f}" for step in _STEPS]
-        + [""],
-        ["simplified"]
-        + [
-            f"{at['simplified']['scores'][f'validation {step}']:.4f}"
-            for step in ("decision values", "log-odds", "shifted")
-        ],
-    ]
-    cells = [
-        [
-            scheme,
-            precision,
-            ", ".join(f"{name} {value:.4f}" for name, value in cell["test"].items()),
-            f"{cell['test_ece']:.4f}",
-            *(cell[key] for key in ("size_mb", "load_cpu_s", "split_cold_cpu_s")),
-            *(cell[key] for key in ("prepare_cpu_s", "run_cpu_s")),
-        ]
-        for scheme, found in result["test"].items()
-        for precision, cell in found["cells"].items()
-    ]
-    cell_head = ["scheme", "precision", "test Macro-F1", "ECE", "MB", "load, CPU s"]
-    cell_head += ["split, cold", "features", "product"]
-    fits = ", ".join(
-        f"{scheme} {found['fit_wall_s']:g} s ({found['fit_cpu_s']:g} s of one processor)"
-        for scheme, found in result["test"].items()
-    )
-    return "\n".join(
-        [
-            "# The floor: what its options bring",
-            "",
-            f"`{result['command']}`",
-            "",
-            f"{result['cpu']}; "
-            + ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-            + f". Defaults: {json.dumps(at['raw']['options'])}.",
-            "",
-            _JUDGED,
-            "",
-            str(tabulate(raw, head, tablefmt="pipe", disable_numparse=True)),
-            "",
-            "From decision values to log-odds (Platt, per label), and the prior shift, on validation:",
-            "",
-            str(
-                tabulate(
-                    steps,
-                    ["", "decision values", "log-odds", "with the shift"],
-                    tablefmt="pipe",
-                    disable_numparse=True,
-                )
-            ),
-            "",
-            "## The defaults on test, scored once",
-            "",
-            _TIMED,
-            "",
-            str(tabulate(cells, cell_head, tablefmt="pipe", disable_numparse=True)),
-            "",
-            f"Fitted: {fits}.",
-            "",
-        ]
-    )
-
-
 def main() -> None:
     """Search, score, and write both files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -475,28 +206,30 @@ def main() -> None:
         for name in SCHEMES
     }
     file = options.out / "floor.json"
-    found: dict[str, Any] = {}
+    kept: dict[str, Any] = {}
+    facts = {"train_sha256": tasks["raw"].sha256["train"], "versions": versions()}
     if file.is_file():
         kept = read_json(file)
-        same = (
-            kept["versions"] == versions() and kept["train_sha256"] == tasks["raw"].sha256["train"]
-        )
-        found = kept["trials"] if same else {}
+        kept = kept if all(kept[name] == value for name, value in facts.items()) else {}
     result: dict[str, Any] = {
         "command": "python bench/floor_search.py --data DIR --out reports/floor",
-        "train_sha256": tasks["raw"].sha256["train"],
         "cpu": cpu()[0],
-        "versions": versions(),
+        **facts,
         "trials": {},
+        "test": kept.get("test", {}),
     }
     for trial in trials():
-        own = found.get(trial.name, {})
+        own = kept.get("trials", {}).get(trial.name, {})
         for scheme, task in tasks.items():
             if own.get(scheme, {}).get("options") != trial.options.model_dump():
                 own[scheme] = run(trial, task)
             result["trials"][trial.name] = own
             write_atomic(file, (json.dumps(result, indent=1) + "\n").encode())
-    result["test"] = {scheme: deploy(task) for scheme, task in tasks.items()}
+    defaults = result["trials"]["defaults"]
+    same = kept.get("trials", {}).get("defaults") == defaults
+    # The test split was scored once: with the same defaults, the page is only written anew.
+    if not (same and result["test"]):
+        result["test"] = {scheme: deploy(task) for scheme, task in tasks.items()}
     write_atomic(file, (json.dumps(result, indent=1) + "\n").encode())
     write_atomic(options.out / "floor.md", page(result).encode())
     sys.stdout.write(f"{options.out / 'floor.md'}\n")
