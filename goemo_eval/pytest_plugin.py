@@ -71,6 +71,8 @@ def pytest_configure(config: pytest.Config) -> None:
             _options(config), budgets_beside=config.rootpath / "bench/budgets.toml"
         )
     except (GoemoError, OSError) as error:
+        # Exit says it on stderr; the reporter would say it again.
+        config.pluginmanager.unregister(name="terminalreporter")
         _end(error)
     config.stash[_SESSION] = session
 
@@ -233,17 +235,14 @@ class Goemo:
         from goemo_eval.errors import CellError, GoemoError
         from goemo_eval.records.values import escaped
 
-        crash = None
         with self._uncaptured():
             try:
                 yield
             except CellError as error:
-                crash = error
-            except GoemoError as error:
+                raise pytest.fail.Exception(escaped(str(error)), pytrace=False) from None
+            except (GoemoError, OSError) as error:
                 self.session.failed = True
                 _end(error)
-        if crash is not None:
-            pytest.fail(escaped(str(crash)), pytrace=False)
 
     def _uncaptured(self) -> AbstractContextManager[Any]:
         manager = self._config.pluginmanager.getplugin("capturemanager")
@@ -271,7 +270,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     try:
         if (report := ours.write_report(command)) is not None:
             session.config.stash[_REPORT] = report
-    except GoemoError as error:
+    except (GoemoError, OSError) as error:
         session.config.stash[_MISTAKE] = str(error)
     # Exit code 1 says that something was lost: what failed otherwise must not end in it.
     if _MISTAKE in session.config.stash or ours.failed:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +39,9 @@ if TYPE_CHECKING:  # what a fixture needs it imports itself: most tests need no 
 # How long an example takes says how busy the machine is.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
+
+# Tests of the plugin run pytest within pytest.
+pytest_plugins = ("pytester",)
 
 # The library never asks a server in tests; what needs the hub lays out its cache.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -170,6 +176,95 @@ def tsv_bytes(split: Split) -> bytes:
 @pytest.fixture(scope="session")
 def replace_fields() -> Callable[..., Checkpoint]:
     return dataclasses.replace
+
+
+@pytest.fixture(scope="session")
+def project(
+    tmp_path_factory: pytest.TempPathFactory, short_sample: dict[str, Split], tiny_weights_dir: Path
+) -> Path:
+    """Somebody's directory: short data, a run file that asks for a tiny encoder, and a store that fills up.
+
+    Tests that share the store share its results: what one has made the next finds.
+    """
+    directory = tmp_path_factory.mktemp("project")
+    (directory / "data").mkdir()
+    for name, file in (("train", "train"), ("validation", "dev"), ("test", "test")):
+        (directory / "data" / f"{file}.tsv").write_bytes(tsv_bytes(short_sample[name]))
+    (directory / "brief.toml").write_text(
+        "epochs = 1\nbatch_size = 32\nlearning_rate = 1e-2\nschedule = 'linear'\n"
+        "weight_decay = 0.01\nwarmup_ratio = 0.1\nmax_length = 48\n"
+    )
+    (directory / "goemo.toml").write_text(
+        f"""
+[data]
+source = "data"
+
+[run]
+encoders = ["tiny"]
+weights = {{ tiny = "{tiny_weights_dir}" }}
+schemes = ["raw"]
+engines = ["torch"]
+recipe = "brief.toml"
+timing = "quick"
+int8_repair = "never"
+threads = 1
+store = "store"
+reports = "report"
+"""
+    )
+    return directory
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A directory whose cells were measured once, with what that printed."""
+
+    file: Path
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def measured(project: Path) -> Measured:
+    """`project` after its first run, in torch and in both precisions; its store has all of it."""
+    from goemo_eval.cli.app import main
+
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        code = main(["run", "--file", str(project / "goemo.toml")])
+    return Measured(project / "goemo.toml", code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
+def crashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Let a function that is called in a process of its own kill that process instead.
+
+    Gives a context manager of a module and a function's name in it, which gives how often it was called.
+    """
+    (tmp_path / "crash_here.py").write_text(
+        "import os, signal\nfrom pathlib import Path\n\n\n"
+        "def dies(*args, **kwargs):\n"
+        f"    with Path({str(tmp_path / 'crashes')!r}).open('a') as file:\n"
+        "        file.write('x')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+
+    @contextmanager
+    def replace(module: Any, name: str, *, forked: bool) -> Iterator[Callable[[], int]]:
+        import crash_here
+
+        from goemo_eval.pipeline import children
+
+        if forked and children._server is not None:  # it was started without the path
+            children._server.close()
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, crash_here.dies)
+            yield lambda: len((tmp_path / "crashes").read_text())
+        sys.modules.pop("crash_here")
+
+    return replace
 
 
 LABELS = ("joy", "anger", "neutral")
