@@ -19,7 +19,7 @@ Shape = Literal["scored", "real", "padded128", "single"]
 """How texts are batched. ``scored``: by length, as the engine is fastest, the one order and padding in
 which cells are scored; ``real``: 32 in the given order, padded to the longest of them;
 ``padded128``: those padded to 128 tokens; ``single``: each text alone."""
-_STRETCH = 32  # batches between two updates of a progress bar
+_STRETCH = 64  # batches between two updates of a progress bar
 
 
 class Batch(Protocol):
@@ -89,12 +89,15 @@ class TokenBatch(NamedTuple):
     input_ids, attention_mask : ndarray of int64, shape (B, T)
     token_type_ids : ndarray of int64, shape (B, T), or None
         Where the model is given token types.
+    beside : bool
+        To be run beside other batches, each by one thread; otherwise alone, by all threads.
     """
 
     rows: tuple[int, ...]
     input_ids: npt.NDArray[np.int64]
     attention_mask: npt.NDArray[np.int64]
     token_type_ids: npt.NDArray[np.int64] | None = None
+    beside: bool = False
 
     @property
     def inputs(self) -> dict[str, npt.NDArray[np.int64]]:
@@ -130,7 +133,8 @@ def logits(predictor: Predictor, texts: Sequence[str]) -> npt.NDArray[np.float32
     if isinstance(texts, str):
         raise TypeError("texts must be a sequence of str: got one str; pass [text]")
     out = np.empty((len(texts), len(predictor.info.labels)), dtype=np.float32)
-    batches = predictor.prepare(texts)
+    # A text alone is answered soonest by all threads; many of them by a thread each.
+    batches = predictor.prepare(texts, shape="single" if len(texts) == 1 else "scored")
     with progress(desc=f"scoring {predictor.info.variant.precision}", total=len(batches)) as bar:
         for start in range(0, len(batches), _STRETCH):
             stretch = batches[start : start + _STRETCH]

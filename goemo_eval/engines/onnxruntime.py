@@ -66,7 +66,9 @@ class OnnxPredictor:
     @cached_property
     def _alone(self) -> Any:
         """A session of all threads, for one batch at a time."""
-        return session_of(self._model, threads=self._threads)
+        return (
+            self._beside if self._threads == 1 else session_of(self._model, threads=self._threads)
+        )
 
     @cached_property
     def _beside(self) -> Any:
@@ -78,8 +80,8 @@ class OnnxPredictor:
         return self._tokens.batches(texts, shape=shape, tokens=TOKENS_PER_BATCH)
 
     def run(self, batches: Sequence[TokenBatch]) -> list[npt.NDArray[np.float32]]:
-        """Return each batch's logits, shape (B, K); several batches run side by side."""
-        if len(batches) < 2 or self._threads == 1:
+        """Return each batch's logits, shape (B, K); scored batches are run side by side."""
+        if not batches or not batches[0].beside:
             return [_logits(self._alone, batch) for batch in batches]
         session = self._beside
         with ThreadPoolExecutor(self._threads) as pool:

@@ -31,6 +31,9 @@ MODEL = "model.xml"
 TOKENS_PER_BATCH = 512
 """Padded tokens of a batch when a whole split is run: its activations then fit the caches, and what two
 of them hold stays small."""
+INT8_TOKENS = (480, 504)
+"""Those of INT8, whose kernels are built for a number of tokens, 5 MB for each: between them these two
+are divided by most lengths of short texts."""
 
 
 class OpenVinoPredictor:
@@ -75,20 +78,23 @@ class OpenVinoPredictor:
     @cached_property
     def _beside(self) -> list[Any]:
         """Requests with a stream per thread, for batches side by side."""
-        model = compiled(self._model, threads=self._threads, streams=self._threads)
+        # Each stream would keep what it built for every shape that it has met, as oneDNN does anyway.
+        keep_none = {"CPU_RUNTIME_CACHE_CAPACITY": 0}
+        model = compiled(self._model, threads=self._threads, streams=self._threads, **keep_none)
         return [model.create_infer_request() for _ in range(self._threads)]
 
     def prepare(self, texts: Sequence[str], *, shape: Shape = "scored") -> list[TokenBatch]:
         """Return padded batches of the texts."""
-        return self._tokens.batches(texts, shape=shape, tokens=TOKENS_PER_BATCH)
+        exactly = INT8_TOKENS if self.info.variant.precision == "int8" else ()
+        return self._tokens.batches(texts, shape=shape, tokens=TOKENS_PER_BATCH, exactly=exactly)
 
     def run(self, batches: Sequence[TokenBatch]) -> list[npt.NDArray[np.float32]]:
-        """Return each batch's logits, shape (B, K); several batches run side by side."""
+        """Return each batch's logits, shape (B, K); scored batches are run side by side."""
         # A request answers one caller at a time.
         with self._lock:
-            if len(batches) < 2 or self._threads == 1:
-                return [_logits(self._alone.infer(_arrays(batch))) for batch in batches]
-            return self._run_beside(batches)
+            if batches and batches[0].beside:
+                return self._run_beside(batches)
+            return [_logits(self._alone.infer(_arrays(batch))) for batch in batches]
 
     def _run_beside(self, batches: Sequence[TokenBatch]) -> list[npt.NDArray[np.float32]]:
         """Run batches in turn on as many requests as there are threads.
@@ -160,9 +166,9 @@ def openvino_module() -> Any:
     return openvino
 
 
-def compiled(model: Any | Path, *, threads: int, streams: int) -> Any:
+def compiled(model: Any | Path, *, threads: int, streams: int, **more: int) -> Any:
     """Return a model compiled for the CPU in FP32 arithmetic where it is FP32."""
-    options = {
+    options = more | {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": streams,
         "INFERENCE_PRECISION_HINT": "f32",

@@ -19,7 +19,7 @@ from typing import Any
 
 from goemo_eval.cpu import has_dot_products
 from goemo_eval.engines.artifact import Artifact, ArtifactInfo, Variant, describe
-from goemo_eval.engines.exported import check_layers, check_logits, conversion
+from goemo_eval.engines.exported import check_layers, check_logits, conversion, int8_rows
 from goemo_eval.engines.openvino import MODEL, compiled, kernels_of, openvino_module
 from goemo_eval.engines.tokens import Tokens, by_length, save_tokens
 from goemo_eval.errors import EngineError
@@ -139,7 +139,7 @@ class OpenVinoConverter:
         with _quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NNCF's own, of numpy and of the packages it wraps
             return nncf.quantize(
-                self.model,
+                _with_int8_tables(self.model),
                 dataset,
                 model_type=nncf.ModelType.TRANSFORMER,
                 subset_size=len(batches),
@@ -156,6 +156,39 @@ class OpenVinoConverter:
             if operation.get_type_name() == "MatMul"
             and (name := operation.get_friendly_name()).split("/")[0] in wanted
         ]
+
+
+def _with_int8_tables(model: Any) -> Any:
+    """Return a copy whose embedding lookups find INT8 rows, and multiply them by their scales.
+
+    NNCF would store tables in INT8 too, but scale them before the lookup: OpenVINO computes such a
+    table in FP32 when it compiles the model, and holds that.
+    """
+    opset = openvino_module().opset13
+    copied = model.clone()
+    for lookup in filter(_looks_up_rows, copied.get_ops()):
+        table, ids, axis = lookup.input_values()
+        rows, scale = (opset.constant(array) for array in int8_rows(table.get_node().data))
+        found = opset.convert(opset.gather(rows, ids, axis), "f32")
+        scaled = opset.multiply(found, opset.gather(scale, ids, axis))
+        scaled.set_friendly_name(lookup.get_friendly_name())
+        for reader in lookup.output(0).get_target_inputs():
+            reader.replace_source_output(scaled.output(0))
+    copied.validate_nodes_and_infer_types()
+    return copied
+
+
+def _looks_up_rows(operation: Any) -> bool:
+    """Say whether an operation takes whole rows of a constant table in FP32."""
+    if operation.get_type_name() != "Gather" or operation.get_attributes()["batch_dims"]:
+        return False
+    table, _, axis = (port.get_node() for port in operation.input_values())
+    return (
+        table.get_type_name() == axis.get_type_name() == "Constant"
+        and len(table.shape) == 2
+        and table.get_element_type() == openvino_module().Type.f32
+        and int(axis.data) == 0
+    )
 
 
 @cache

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from goemo_eval.models.pretrained import Pretrained
 
 FILE = "tokenizer.json"
+_ROUNDED = 8  # a length is rounded up by an eighth of itself at most
 _STRETCH = 1024  # texts tokenized at once: what the Rust side returns is large
 _PROBES = (
     "",
@@ -97,7 +98,12 @@ class Tokens:
         return Encoded(ids, types)
 
     def batches(
-        self, texts: Sequence[str], *, shape: Shape, tokens: int | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        shape: Shape,
+        tokens: int | None = None,
+        exactly: Sequence[int] = (),
     ) -> list[TokenBatch]:
         """Return batches of texts in one of the shapes.
 
@@ -108,17 +114,31 @@ class Tokens:
             See `goemo_eval.engines.base.Shape`; ``padded128`` is cut to the length limit.
         tokens : int, optional
             ``scored`` batches hold at most so many padded tokens, in place of 32 texts.
+        exactly : sequence of int, default ()
+            They hold one of these numbers of padded tokens instead, as far as `by_counts` can.
         """
         encoded = self.encode(texts)
         if shape == "scored":
-            groups = by_length(encoded) if tokens is None else by_tokens(encoded, tokens)
-            return [self.pad(encoded, rows) for rows in groups]
+            groups = self._scored(encoded, tokens, exactly)
+            return [
+                self.pad(encoded, rows, length=length)._replace(beside=True)
+                for rows, length in groups
+            ]
         size = 1 if shape == "single" else BATCH_SIZE
         length = min(PADDED_LENGTH, self.info.max_length) if shape == "padded128" else None
         return [
             self.pad(encoded, range(start, min(start + size, len(encoded))), length=length)
             for start in range(0, len(encoded), size)
         ]
+
+    def _scored(
+        self, encoded: Sequence[Encoded], tokens: int | None, exactly: Sequence[int]
+    ) -> Iterable[tuple[list[int], int | None]]:
+        """Return rows that share a batch, and the length to pad them to where it is not the longest's."""
+        if exactly:
+            return by_counts(encoded, exactly)
+        groups = by_length(encoded) if tokens is None else by_tokens(encoded, tokens)
+        return [(rows, None) for rows in groups]
 
     def pad(
         self, encoded: Sequence[Encoded], rows: Sequence[int], *, length: int | None = None
@@ -164,6 +184,31 @@ def by_tokens(encoded: Sequence[Encoded], tokens: int) -> list[list[int]]:
         groups.append(order[start : start + size])
         start += size
     return groups
+
+
+def by_counts(encoded: Sequence[Encoded], counts: Sequence[int]) -> list[tuple[list[int], int]]:
+    """Return rows of like length in batches, longest first, and the length to pad each to.
+
+    A runtime that builds kernels for every number of tokens that it meets, and keeps them, so meets
+    few. A length is rounded up to the next that divides one of `counts`; where that is further than an
+    eighth away, as of long texts, it is taken as it is, in batches of at most the largest count.
+    """
+    order = _longest_first(encoded)
+    groups, start = [], 0
+    while start < len(order):
+        width, size = _rounded(max(1, len(encoded[order[start]].ids)), counts)
+        groups.append((order[start : start + size], width))
+        start += size
+    return groups
+
+
+def _rounded(length: int, counts: Sequence[int]) -> tuple[int, int]:
+    """Return the length to pad to, and how many rows of it make a batch."""
+    for width in range(length, length + length // _ROUNDED + 1):
+        for count in counts:
+            if count % width == 0:
+                return width, count // width
+    return length, max(1, max(counts) // length)
 
 
 def _longest_first(encoded: Sequence[Encoded]) -> list[int]:

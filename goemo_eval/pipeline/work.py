@@ -182,7 +182,7 @@ def predict_artifact(
 
     predictor = load(artifact, threads=threads)
     first = next(iter(texts.values()))[0]
-    predictor.run(predictor.prepare([first], shape="single"))
+    predictor.run(predictor.prepare([first]))
     start_s = time.monotonic() - began
     for split, rows in texts.items():
         np.save(out / f"{split}.npy", logits(predictor, rows))

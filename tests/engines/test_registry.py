@@ -14,7 +14,7 @@ import pytest
 
 from goemo_eval.data.dataset import Split
 from goemo_eval.data.schemes import get_scheme
-from goemo_eval.engines import exported, registry
+from goemo_eval.engines import exported, openvino, registry
 from goemo_eval.engines.artifact import Artifact, Variant, read_artifact
 from goemo_eval.engines.base import Predictor, logits
 from goemo_eval.engines.registry import (
@@ -147,6 +147,41 @@ def test_batches_side_by_side_give_what_each_gives_alone(
     padded = predictor.prepare(sample["test"].texts[:33], shape="padded128")
     assert [batch.input_ids.shape for batch in padded] == [(32, 48), (1, 48)]  # its own limit
     assert len(predictor.prepare(sample["test"].texts[:5], shape="single")) == 5
+
+
+@pytest.mark.parametrize("engine", LIGHT)
+def test_scored_batches_run_beside_each_other_and_a_text_alone(
+    opened: Any, sample: dict[str, Split], engine: str
+) -> None:
+    predictor = opened("albert", engine, "int8")
+    texts = sample["test"].texts[:80]
+    scored = predictor.prepare(texts)
+    assert len(scored) > 2
+    assert all(batch.beside for batch in scored)
+    np.testing.assert_array_equal(predictor.run(scored[:1])[0], predictor.run(scored)[0])
+    for shape in ("single", "real", "padded128"):
+        assert not any(batch.beside for batch in predictor.prepare(texts, shape=shape))
+    alone = predictor.run(predictor.prepare(texts[:1], shape="single"))[0]
+    np.testing.assert_array_equal(logits(predictor, texts[:1]), alone)
+
+
+def test_openvinos_int8_meets_few_numbers_of_tokens_and_looks_rows_up_in_int8(
+    opened: Any, sample: dict[str, Split]
+) -> None:
+    predictor = opened("distilbert", "openvino", "int8")
+    texts = [text for split in sample.values() for text in split.texts]
+    sizes = [batch.input_ids.size for batch in predictor.prepare(texts)[:-1]]
+    assert set(sizes) <= set(openvino.INT8_TOKENS)
+    predictor.run(predictor.prepare(texts[:1], shape="single"))
+    model = predictor._alone.get_compiled_model().get_runtime_model()
+    rows = SHAPES["distilbert"]["vocab_size"]  # each of 96
+    constants = [op for op in model.get_ops() if op.outputs() and not op.inputs()]
+    tables = {
+        str(op.get_rt_info()["outputPrecisions"].value)
+        for op in constants
+        if [str(size) for size in op.get_output_partial_shape(0)] == [str(rows), "96"]
+    }
+    assert tables == {"i8"}
 
 
 @pytest.mark.parametrize("engine", NEURAL)
