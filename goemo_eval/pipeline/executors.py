@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from goemo_eval.engines.registry import missing_engine
-from goemo_eval.errors import EngineError, GoemoError
+from goemo_eval.errors import CellError, EngineError, GoemoError
 from goemo_eval.pipeline.plan import Plan
 from goemo_eval.pipeline.steps import Run, scores
 from goemo_eval.pipeline.store import Store
@@ -78,12 +78,17 @@ def _score(plan: Plan, root: Path, cell: Cell) -> None:
 
 
 def _result(reference: Any) -> None:
-    """Wait for a task, and raise what it raised as if it had been run here."""
+    """Wait for a task, and raise what it raised as if it had been run here.
+
+    A cell whose own process failed is met again where it is measured: the others go on.
+    """
     import ray
 
     try:
         ray.get(reference)
     except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, CellError):
+            return
         if isinstance(error.cause, GoemoError):
             raise error.cause from None
         raise
