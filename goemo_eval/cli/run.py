@@ -167,7 +167,7 @@ def _train_together(found: Matrix, out: Path | None) -> None:
         raise CheckpointError("under torchrun, say where the checkpoint goes: --out DIR")
     partial = out.with_name(f"{out.name}.partial")
     plan, cell = found.plan, found.cells[0]
-    directory = plan.weights.get(cell.encoder)
+    directory = plan.weights_of(cell.encoder)
     encoder = get_encoder(cell.encoder, directory)
     fit_checkpoint(
         encoder,

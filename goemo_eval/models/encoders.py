@@ -30,6 +30,7 @@ from goemo_eval.models.directory import (
     read_directory,
     sha256_of_files,
 )
+from goemo_eval.models.layers import ENCODER_NAME, Layers, base_of, layers_of, shallower
 from goemo_eval.models.loading import load_encoder
 from goemo_eval.models.manifest import Sha256
 from goemo_eval.models.said import first_problem, said
@@ -37,14 +38,14 @@ from goemo_eval.models.tokenizer import load_tokenizer_files
 
 ENTRY_POINTS = "goemo_eval.encoders"
 """Group of entry points that add encoders: each loads a mapping with the fields of `Encoder`."""
-_NAME = re.compile(r"[a-z0-9_]{1,64}")
 
 
 class Encoder(Frozen):
     """A pretrained model family."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
-    """Lower-case letters, digits and underscores, since cell ids join names with hyphens."""
+    name: Annotated[str, Field(pattern=ENCODER_NAME)]
+    """Lower-case letters, digits and underscores, since cell ids join names with hyphens; with the layers
+    that it takes, as in ``minilm@3``."""
     model_type: Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
     """transformers architecture, such as ``bert``."""
     hub_id: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
@@ -56,6 +57,11 @@ class Encoder(Frozen):
     """Of that package's weights file."""
     config: dict[str, Any] = Field(default_factory=dict)
     """What differs from the architecture's defaults."""
+
+    @property
+    def layers(self) -> Layers | None:
+        """The layers that are taken of its stack; None where all are."""
+        return layers_of(self.name)
 
     @model_validator(mode="after")
     def _is_pinned(self) -> Self:
@@ -133,6 +139,8 @@ def get_encoder(name: str, weights: Path | None = None) -> Encoder:
     Parameters
     ----------
     name : str
+        With ``@`` and a number, or the indices, of the layers to take, as in ``minilm@3`` and
+        ``minilm@0.2.5``.
     weights : Path, optional
         A directory with the weights of an encoder that is not registered: its architecture is
         then read from the ``config.json`` there.
@@ -147,6 +155,15 @@ def get_encoder(name: str, weights: Path | None = None) -> Encoder:
         If the name is unknown and no weights are given, or cannot stand in a cell id.
     """
     check_encoder_name(name)
+    base = base_of(name)
+    found = _whole(base, weights)
+    if layers_of(name) is not None and found.model_type == "linear":
+        raise CheckpointError(f"encoder {name}: {base} has no layers: leave the @ out")
+    return found.model_copy(update={"name": name})
+
+
+def _whole(name: str, weights: Path | None) -> Encoder:
+    """Look up an encoder with all of its layers."""
     known = _registry().get(name)
     if weights is None:
         if known is None:
@@ -175,11 +192,12 @@ def check_encoder_name(name: str) -> None:
     ------
     CheckpointError
     """
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(ENCODER_NAME, name):
         raise CheckpointError(
             f"encoder name {shown(name)}: expected 1 to 64 lower-case letters, digits and "
-            "underscores"
+            "underscores, and after an @ the layers to take of it, as in minilm@3"
         )
+    layers_of(name)
 
 
 def find_weights(encoder: Encoder, directory: Path | None = None) -> Weights:
@@ -319,8 +337,10 @@ def build_model(encoder: Encoder, weights: Weights, labels: tuple[str, ...], *, 
     }
     if weights.path is None:
         config = AutoConfig.for_model(encoder.model_type, **encoder.config, **head)
+        if encoder.layers is not None:
+            shallower(config, encoder.layers, encoder=encoder.name)
         return AutoModelForSequenceClassification.from_config(config).eval()
-    return load_encoder(read_directory(weights.path), head)
+    return load_encoder(read_directory(weights.path), head, encoder=encoder.name)
 
 
 def load_tokenizer(weights: Weights) -> Any:

@@ -7,13 +7,14 @@ number format of the file. Here the first two are refused by name, and the modul
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from goemo_eval.data.words import shown
 from goemo_eval.errors import CheckpointError
 from goemo_eval.models.directory import CONFIG, Directory
+from goemo_eval.models.layers import keep_layers, layers_of, shallower
 from goemo_eval.models.quiet import quiet_transformers
 from goemo_eval.models.said import printable, said
 
@@ -54,7 +55,7 @@ def load_module(directory: Directory) -> Any:
     return _load(directory, config, may_lack=_is_pooler if pooled else _nothing, head="kept")
 
 
-def load_encoder(directory: Directory, head: Mapping[str, Any]) -> Any:
+def load_encoder(directory: Directory, head: Mapping[str, Any], *, encoder: str) -> Any:
     """Load an encoder's weights under a fresh head, whatever head they were saved with.
 
     Parameters
@@ -62,6 +63,8 @@ def load_encoder(directory: Directory, head: Mapping[str, Any]) -> Any:
     directory : Directory
     head : mapping
         The config's entries of the new head.
+    encoder : str
+        Its name, which says which of its layers are taken.
 
     Returns
     -------
@@ -74,7 +77,17 @@ def load_encoder(directory: Directory, head: Mapping[str, Any]) -> Any:
     CheckpointError
         As `load_module`; what is not the encoder's may be missing or left over.
     """
-    return _load(directory, build_config(directory, head), may_lack=_is_pooler, head="fresh")
+    config = build_config(directory, head)
+    depth = getattr(config, "num_hidden_layers", None)
+    taken = layers_of(encoder)
+    if taken is None:
+        return _load(directory, config, may_lack=_is_pooler, head="fresh")
+    indices = shallower(config, taken, encoder=encoder)
+
+    def prepared(tensors: Mapping[str, Any]) -> dict[str, Any]:
+        return keep_layers(tensors, indices, depth=depth, encoder=encoder)
+
+    return _load(directory, config, may_lack=_is_pooler, head="fresh", prepared=prepared)
 
 
 def build_config(directory: Directory, head: Mapping[str, Any]) -> Any:
@@ -121,7 +134,12 @@ def model_class(config: Any, *, file: Path) -> Any:
 
 
 def _load(
-    directory: Directory, config: Any, *, may_lack: Any, head: Literal["kept", "fresh"]
+    directory: Directory,
+    config: Any,
+    *,
+    may_lack: Any,
+    head: Literal["kept", "fresh"],
+    prepared: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
 ) -> Any:
     import torch
 
@@ -130,7 +148,7 @@ def _load(
     with quiet_transformers():
         skeleton = _skeleton(directory, config, kind)
         encoder = EncoderNames(skeleton)
-        tensors = _tensors(directory)
+        tensors = prepared(_tensors(directory))
         if head == "fresh":
             encoder.check(directory.path)
             own = set(skeleton.state_dict())

@@ -13,6 +13,7 @@ from goemo_eval.files import read_json, sha256_of_file
 from goemo_eval.frozen import Frozen
 from goemo_eval.models.config import Kind
 from goemo_eval.models.directory import WEIGHTS, decides
+from goemo_eval.models.layers import ENCODER_NAME
 from goemo_eval.models.said import first_problem
 
 MANIFEST = "goemo.json"
@@ -34,7 +35,7 @@ class Manifest(Frozen):
 
     schema_version: Literal[2] = 2
     model: Literal["transformers", "linear"]
-    encoder: Name
+    encoder: Annotated[str, Field(pattern=ENCODER_NAME)]
     scheme: Name
     kind: Kind
     labels: Annotated[list[str], Field(min_length=1, max_length=MOST_LABELS)]

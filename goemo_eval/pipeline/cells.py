@@ -17,6 +17,7 @@ from goemo_eval.errors import CheckpointError, GoemoError, OptionError, unknown_
 from goemo_eval.judge.budgets import Budgets
 from goemo_eval.measure.thresholds import CHOSEN, STRATEGIES
 from goemo_eval.models.encoders import check_encoder_name, encoder_names, get_encoder
+from goemo_eval.models.layers import base_of
 from goemo_eval.models.recipes import load_recipe
 from goemo_eval.options import Options
 from goemo_eval.pipeline.plan import INT8_BUDGET, TIMINGS, Plan
@@ -68,6 +69,8 @@ def matrix(options: Options, *, budgets: Budgets | None = None) -> Matrix:
         int8_repair=options.int8_repair,
         int8_budget=INT8_BUDGET if limit is None else limit,
     )
+    for name in options.groups:  # a wrong table is refused though no cell asks for it
+        plan.scheme(name)
     cells = tuple(_cells(options, plan))
     if not cells:
         raise OptionError(
@@ -128,8 +131,9 @@ def _encoders(options: Options, plan: Plan) -> Sequence[str]:
     for name in names:
         check_encoder_name(name)
         if not any(name == encoder for encoder, _ in plan.checkpoints):
-            get_encoder(name, plan.weights.get(name))
-    unused = [name for name in brought if name not in names]
+            get_encoder(name, plan.weights_of(name))
+    used = {*names, *map(base_of, names)}
+    unused = [name for name in brought if name not in used]
     if unused:
         raise OptionError(
             f"--encoders leaves out {', '.join(unused)}, for which something was brought"
@@ -162,7 +166,7 @@ def _lacks_checkpoint(encoder: str, scheme: str, options: Options, plan: Plan) -
     """Say whether an encoder that is known by its checkpoints alone has none under a scheme."""
     if not any(encoder == brought for brought, _ in plan.checkpoints):
         return False
-    if (encoder, scheme) in plan.checkpoints or encoder in plan.weights:
+    if (encoder, scheme) in plan.checkpoints or plan.weights_of(encoder) is not None:
         return False
     if options.schemes and encoder not in encoder_names():
         raise CheckpointError(

@@ -13,6 +13,7 @@ from goemo_eval.data.dataset import Dataset
 from goemo_eval.data.schemes import Scheme, get_scheme
 from goemo_eval.data.task import Task, task_of
 from goemo_eval.measure.scenarios import Scenario
+from goemo_eval.models.layers import base_of
 from goemo_eval.models.recipes import Recipe
 
 INT8_BUDGET = 0.01
@@ -129,6 +130,10 @@ class Plan:
     def recipe_of(self, encoder: str, scheme: str) -> Recipe:
         """Return the recipe of an encoder under a scheme."""
         return self.recipe.for_cell(encoder, scheme)
+
+    def weights_of(self, encoder: str) -> Path | None:
+        """Return the pretrained weights that were brought for an encoder, or for the whole of its layers."""
+        return self.weights.get(base_of(encoder))
 
     def strategy_of(self, encoder: str, scheme: str) -> str:
         """Return the threshold strategy of a cell."""

@@ -120,7 +120,7 @@ def fit(run: Run, cell: Cell) -> Fitted:
         checkpoint.check_fits(scheme)
         in_fork(check_checkpoint, checkpoint)
         return Fitted(checkpoint, None)
-    directory = plan.weights.get(cell.encoder)
+    directory = plan.weights_of(cell.encoder)
     encoder = get_encoder(cell.encoder, directory)
     if encoder.model_type == LINEAR:
         return Fitted(_read_kept(_fit_floor(run, cell)), None)

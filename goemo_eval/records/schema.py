@@ -14,6 +14,7 @@ from goemo_eval.measure.machine_load import Load
 from goemo_eval.measure.metrics import Count, Scores, Unit
 from goemo_eval.measure.scenarios import Latency, Scenario, Seconds, Throughput
 from goemo_eval.measure.thresholds import Strategy
+from goemo_eval.models.layers import ENCODER_NAME
 from goemo_eval.records.decisions import Decisions
 
 # 1: first version.
@@ -33,7 +34,7 @@ _ROUNDING = 1e-9  # numbers travel as decimal text
 class Cell(Frozen):
     """One encoder x scheme x engine x precision, at a seed."""
 
-    encoder: Name
+    encoder: Annotated[str, Field(pattern=ENCODER_NAME)]
     scheme: Name
     engine: Name
     precision: Literal["fp32", "int8"]

@@ -212,7 +212,7 @@ class _Worker:
         import optuna
 
         plan = self._run.plan
-        directory = plan.weights.get(self._search.encoder)
+        directory = plan.weights_of(self._search.encoder)
         encoder = get_encoder(self._search.encoder, directory)
         origin = trial.user_attrs.get(_RETRY_OF, trial.number)
         facts = recipe.training_facts() | {"name": ""}

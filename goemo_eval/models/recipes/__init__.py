@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from goemo_eval.errors import CheckpointError, unknown_name
 from goemo_eval.files import read_text
 from goemo_eval.models.compute import has_bf16
+from goemo_eval.models.layers import base_of
 from goemo_eval.models.manifest import Compute
 from goemo_eval.models.said import first_problem, said
 
@@ -104,8 +105,12 @@ class Recipe(BaseModel):
         return Recipe.model_validate(self.values() | {**changed})
 
     def for_cell(self, encoder: str, scheme: str) -> Recipe:
-        """Return the recipe of an encoder under a scheme, with no tables left in it."""
-        return self._with({**self.encoder.get(encoder, {}), **self.scheme.get(scheme, {})})
+        """Return the recipe of an encoder under a scheme, with no tables left in it.
+
+        An encoder with some of its layers takes the table of the whole, unless it has one of its own.
+        """
+        own = self.encoder.get(encoder, self.encoder.get(base_of(encoder), {}))
+        return self._with({**own, **self.scheme.get(scheme, {})})
 
     @property
     def needs_validation(self) -> bool:
