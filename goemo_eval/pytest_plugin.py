@@ -36,7 +36,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="measure the cells of goemo.toml, or of the options below",
     )
-    group.addoption(f"{PREFIX}file", metavar="FILE", help="run file; default: goemo.toml")
+    group.addoption(
+        f"{PREFIX}file",
+        metavar="FILE",
+        help="run file; default: goemo.toml here, or at the root of the tests",
+    )
     for view in json.loads(TABLE.read_bytes()):
         keep: dict[str, Any] = {"action": "store_true", "default": None} if view["flag"] else {}
         if view["repeatable"]:
@@ -92,10 +96,12 @@ def _options(config: pytest.Config) -> Options:
     from goemo_eval.options import find_run_file, read_options
 
     named = config.getoption(f"{PREFIX}file")
+    # A project within another, such as an example of a repository, has its own.
+    nearest = find_run_file(config.invocation_params.dir) or find_run_file(config.rootpath)
     views = json.loads(TABLE.read_bytes())
     return read_options(
         {v["name"]: config.getoption(_destination(v["name"]), None) for v in views},
-        run_file=Path(named) if named else find_run_file(config.rootpath),
+        run_file=Path(named) if named else nearest,
         prefix=PREFIX,
     )
 

@@ -201,7 +201,7 @@ def test_without_the_run_tests_of_cells_are_skipped_saying_so(
 
 
 def test_a_run_file_of_the_root_directory_is_used_wherever_pytest_is_started(
-    pytester: pytest.Pytester, measured: Any
+    pytester: pytest.Pytester, measured: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = measured.file.parent
     text = measured.file.read_text()
@@ -216,9 +216,17 @@ def test_a_run_file_of_the_root_directory_is_used_wherever_pytest_is_started(
     tests = pytester.mkdir("tests")
     (tests / "test_cells.py").write_text(ONE_TEST)
     pytester.chdir()
-    result = pytester.runpytest_inprocess("--goemo", "tests", "--goemo-precisions=fp32")
+    words = ["--goemo", "--goemo-precisions=fp32"]
+    result = pytester.runpytest_inprocess(*words, "tests")
     result.assert_outcomes(passed=1)
     assert lines_of_ours(result)[0] == "goemo-eval: 1 cells of data, recipe brief"
+    monkeypatch.chdir(tests)
+    result = pytester.runpytest_inprocess(*words, "--collect-only")
+    assert lines_of_ours(result)[0] == "goemo-eval: 1 cells of data, recipe brief"
+    # That of the directory where it is started goes before the root's.
+    (tests / "goemo.toml").write_text(text + "seeds = [1, 2]\n")
+    result = pytester.runpytest_inprocess(*words, "--collect-only")
+    assert lines_of_ours(result)[0] == "goemo-eval: 2 cells of data, recipe brief"
 
 
 def test_collecting_measures_nothing(run: Run, pytester: pytest.Pytester) -> None:
