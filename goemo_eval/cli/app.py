@@ -5,38 +5,36 @@ Results go to stdout, progress to stderr. A user's mistake is one line on stderr
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
-from pathlib import Path
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
-from tabulate import tabulate
 from typer.exceptions import TyperException
 
 from goemo_eval import __version__
-from goemo_eval.cli import baseline as keeping
-from goemo_eval.cli import deploy as deploying
-from goemo_eval.cli import gate as gating
-from goemo_eval.cli import init as starting
-from goemo_eval.cli import power as forecasting
-from goemo_eval.cli import report as reporting
-from goemo_eval.cli import run as running
-from goemo_eval.cli import store as storing
-from goemo_eval.cli import tune as tuning
 from goemo_eval.errors import EXIT_BAD_INPUT, EXIT_PASS, CellError, GoemoError
 from goemo_eval.records.values import escaped
 
-app = typer.Typer(
-    name="goemo-eval",
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="Which text classifier to put on a CPU, what it costs in Macro-F1, and whether the next "
-    "commit lost it.",
-)
+_HOME = {
+    "init": "init",
+    "run": "run",
+    "train": "run",
+    "evaluate": "run",
+    "report": "report",
+    "recommend": "report",
+    "gate": "gate",
+    "baseline": "baseline",
+    "power": "power",
+    "tune": "tune",
+    "export": "deploy",
+    "predict": "deploy",
+    "store": "store",
+    "doctor": "doctor",
+}
+"""Command -> the module that has it, in the order of ``--help``."""
 
 
 def _version(asked: bool) -> None:
@@ -45,7 +43,6 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _common(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -54,60 +51,46 @@ def _common(
     del version
 
 
-app.command()(starting.init)
-app.command()(running.run)
-app.command()(running.train)
-app.command()(running.evaluate)
-app.command()(reporting.report)
-app.command()(reporting.recommend)
-app.command()(gating.gate)
-app.add_typer(keeping.baseline_app, name="baseline")
-app.command()(forecasting.power)
-app.command()(tuning.tune)
-app.command()(deploying.export)
-app.command()(deploying.predict)
-app.add_typer(storing.store_app, name="store")
+def _app(words: Sequence[str]) -> typer.Typer:
+    """Return the command line for some words: of the command asked for alone, where there is one.
 
-
-@app.command()
-def doctor(
-    data: Annotated[
-        str | None, typer.Option(help="Check this data source, as --data of a run.")
-    ] = None,
-    file: running.FileOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-) -> None:
-    """Say what this machine can run, what is within reach, and what to do about the rest.
-
-    Lists versions, the CPU with the instruction sets that matter for INT8, threads, the engines
-    and their quantized kernels, which encoders' weights and which data are at hand, the run file, and
-    what the store holds. What is missing comes with the command or option that mends it.
+    What the others import is not waited for, and need not be installed: a server has `predict` only.
     """
-    from goemo_eval.doctor import examine
-    from goemo_eval.options import find_run_file
-
-    options = running.read_run_options(file, {"data": data})
-    findings = examine(options, run_file=file or find_run_file(Path()))
-    if as_json:
-        print(json.dumps([vars(finding) for finding in findings], indent=2))
-        return
-    print(
-        tabulate([(f.topic, escaped(f.name), escaped(f.state)) for f in findings], tablefmt="plain")
+    app = typer.Typer(
+        name="goemo-eval",
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        help="Which text classifier to put on a CPU, what it costs in Macro-F1, and whether the next "
+        "commit lost it.",
     )
-    mends = [f"{f.name}: {f.mend}" for f in findings if f.mend]
-    if mends:
-        print("\nTo do:\n" + "\n".join(f"- {escaped(mend)}" for mend in mends))
+    app.callback()(_common)
+    asked = words[0] if words else ""
+    for name in [asked] if asked in _HOME else _HOME:
+        module = import_module(f"goemo_eval.cli.{_HOME[name]}")
+        group = getattr(module, f"{name}_app", None)
+        if group is not None:
+            app.add_typer(group, name=name)
+        else:
+            app.command()(getattr(module, name))
+    return app
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     try:
-        code = app(arguments, standalone_mode=False)
+        words = sys.argv[1:] if arguments is None else arguments
+        code = _app(words)(words, standalone_mode=False)
     except TyperException as error:
         return _fail(f"{error.format_message()} (see goemo-eval --help)")
     except (GoemoError, CellError, OSError) as error:
         return _fail(str(error))
-    except Exception:
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and not _is_own(error.name):
+            return _fail(
+                f"this needs the package {error.name}, which is not installed: pip install 'goemo-eval[bench]'"
+            )
         # Python's own exit code would be 1, which says that Macro-F1 was lost.
         traceback.print_exc()
         return _fail("this is a fault of goemo-eval's own: please report it with the lines above")
@@ -116,6 +99,10 @@ def main(arguments: list[str] | None = None) -> int:
             "interrupted: what is finished is kept, and the same command goes on from there"
         )
     return code if isinstance(code, int) else EXIT_PASS
+
+
+def _is_own(module: str | None) -> bool:
+    return module is None or module.partition(".")[0] == "goemo_eval"
 
 
 _INTERRUPTED = 130  # what typer makes of Ctrl-C

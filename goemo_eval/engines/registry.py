@@ -46,7 +46,7 @@ class Engine:
     needed_to_load, needed_to_convert : tuple of str
         Modules that must be installed.
     extra : str
-        The extra of this distribution that installs them; empty if they always are.
+        The extra of this distribution that installs what conversion needs.
     calibrates : bool
         Whether INT8 ranges are fitted on training texts.
     smooths : bool
@@ -81,6 +81,9 @@ _OWN: Mapping[str, Engine] = {
         "goemo_eval.engines.torch",
         run_by=("torch", "torchao", "transformers", "tokenizers"),
         converted_by=("torch", "torchao", "transformers", "tokenizers"),
+        needed_to_load=("torch", "transformers", "tokenizers"),
+        needed_to_convert=("torch", "transformers", "tokenizers"),
+        extra="bench",
     ),
     "onnxruntime": Engine(
         "goemo_eval.engines.onnxruntime",
@@ -101,7 +104,11 @@ _OWN: Mapping[str, Engine] = {
         smooths=True,
     ),
     "linear": Engine(
-        "goemo_eval.engines.linear", run_by=("numpy",), converted_by=("numpy", "scikit-learn")
+        "goemo_eval.engines.linear",
+        run_by=("numpy",),
+        converted_by=("numpy", "scikit-learn"),
+        needed_to_convert=("sklearn",),
+        extra="bench",
     ),
 }
 
@@ -133,16 +140,15 @@ ENGINES: Mapping[str, Engine] = _Engines()
 def missing_engine(name: str) -> str | None:
     """Say what an engine lacks here to convert and run, with the command that installs it; or None."""
     engine = ENGINES[name]
-    return _missing(
-        name, engine, dict.fromkeys([*engine.needed_to_convert, *engine.needed_to_load])
-    )
+    needed = dict.fromkeys([*engine.needed_to_convert, *engine.needed_to_load])
+    return _missing(name, needed, f"'goemo-eval[{engine.extra}]'")
 
 
-def _missing(name: str, engine: Engine, modules: Collection[str]) -> str | None:
+def _missing(name: str, modules: Collection[str], mend: str) -> str | None:
     missing = [module for module in modules if find_spec(module) is None]
     if not missing:
         return None
-    return f"engine {name} needs {' and '.join(missing)}: pip install 'goemo-eval[{engine.extra}]'"
+    return f"engine {name} needs {' and '.join(missing)}: pip install {mend}"
 
 
 def _engine(name: str) -> Engine:
@@ -213,7 +219,9 @@ def load(artifact: Artifact | Path, *, threads: int) -> Predictor:
         artifact = read_artifact(artifact)
     name = artifact.info.variant.engine
     engine = _engine(name)
-    if (reason := _missing(name, engine, engine.needed_to_load)) is not None:
+    # A server needs no converter: the packages themselves, not the engine's extra.
+    needed = engine.needed_to_load
+    if (reason := _missing(name, needed, " ".join(needed))) is not None:
         raise EngineError(reason)
     loaded: Predictor = import_module(engine.module).load(artifact, threads=threads)
     return loaded
