@@ -34,8 +34,9 @@ def loaded(run: Run, cell: Cell) -> Predictor:
 
 
 def timing_of(run: Run, cell: Cell) -> Timing:
-    """Return how a cell is timed: as the plan says, or briefly where it is not scored."""
-    return run.plan.timing if fit(run, cell).unscored_reason is None else UNSCORED
+    """Return how a cell is timed: as the plan says, but no more than briefly where it is not scored."""
+    asked = run.plan.timing
+    return asked if fit(run, cell).unscored_reason is None or not asked.scenarios else UNSCORED
 
 
 def timed(run: Run, cell: Cell, scenario: Scenario) -> Timed | None:

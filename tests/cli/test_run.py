@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +200,85 @@ def _write_rows(path: Path, split: Any, labels: Any, shift: int = 0) -> None:
         rows.writerow(["text", *labels])
         for i, text in enumerate(split.texts):
             rows.writerow([text, *split.labels[(i + shift) % len(split)].astype(int)])
+
+
+def test_timing_off(run: Callable[..., Out], tickets: Path, tmp_path: Path) -> None:
+    common = ["--file", tickets / "goemo.toml", "--timing", "off", "--reports", tmp_path]
+    code, _, err = run(*common)
+    assert code == 0, err
+    first = read_records(tmp_path / "records.json")
+    for record in first:
+        assert record.scores is not None
+        assert not record.latency
+        assert not record.speedups
+        assert record.offline is record.split_latency_s is None
+    code, _, err = run(*common)
+    assert "made nothing: all of it was in the store" in err
+    again = read_records(tmp_path / "records.json")
+    assert [_without_times(r) for r in again] == [_without_times(r) for r in first]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """A file system of its own, mounted (again) with some options."""
+    where = tmp_path / "disk"
+    where.mkdir()
+    mounted = False
+
+    def mount(options: str) -> Path:
+        nonlocal mounted
+        words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(where)]
+        if mounted:
+            words = ["mount", "-o", f"remount,{options}", str(where)]
+        if subprocess.run(words, capture_output=True, check=False).returncode:
+            pytest.skip("file systems cannot be mounted here")
+        mounted = True
+        return where
+
+    yield mount
+    if mounted:
+        subprocess.run(["umount", "--lazy", str(where)], check=True)
+
+
+def test_a_full_disk_costs_a_line_and_nothing_that_was_there(
+    run: Callable[..., Out],
+    tickets: Path,
+    tmp_path: Path,
+    small_disk: Callable[[str], Path],
+) -> None:
+    common = ["--file", tickets / "goemo.toml", "--timing", "off"]
+    assert run(*common, "--store", tmp_path / "wide", "--reports", tmp_path / "expected")[0] == 0
+    expected = read_records(tmp_path / "expected" / "records.json")
+    size = sum(f.stat().st_size for f in (tmp_path / "wide").rglob("*") if f.is_file())
+    for share in (0.05, 0.6):  # full at another step each
+        disk = small_disk(f"size={int(size * share)}")
+        code, _, err = run(*common, "--store", disk / "store", "--reports", tmp_path / "none")
+        assert code == 2, err
+        said = [line for line in err.splitlines() if "disk is full" in line]
+        assert len(said) == 1
+        assert str(disk / "store") in said[0]
+    disk = small_disk(f"size={size * 3}")
+    there = ["--store", disk / "store"]
+    assert run(*common, *there, "--reports", tmp_path / "after")[0] == 0
+    found = read_records(tmp_path / "after" / "records.json")
+    assert [(r.scores, r.decisions) for r in found] == [(r.scores, r.decisions) for r in expected]
+    # A report that has no room leaves the one that stands.
+    kept = disk / "report"
+    assert run(*common, "--store", tmp_path / "wide", "--reports", kept)[0] == 0
+    before = {f: f.read_bytes() for f in kept.rglob("*") if f.is_file()}
+    (disk / "filler").write_bytes(b"x" * (shutil.disk_usage(disk).free - (8 << 10)))
+    code, _, err = run(*common, "--store", tmp_path / "wide", "--reports", kept)
+    assert code == 2
+    assert "cannot write the report there (No space left on device)" in err
+    assert {f: f.read_bytes() for f in kept.rglob("*") if f.is_file()} == before
+    # A store that cannot be written to serves what it has, and nothing else.
+    small_disk("ro")
+    code, _, err = run(*common, *there, "--reports", tmp_path / "none")
+    assert code == 0
+    assert "made nothing: all of it was in the store" in err
+    code, _, err = run(*common, "--store", disk / "new", "--reports", tmp_path / "none")
+    assert code == 2
+    assert "cannot be written to (Read-only file system): pass another --store" in err
 
 
 def test_a_run_that_learned_from_wrong_labels_is_a_regression(
