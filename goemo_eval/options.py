@@ -111,7 +111,11 @@ class Options(BaseModel):
 
     encoders: Annotated[
         Names,
-        _field("run", "default: the registered ones, or those that were brought", metavar="A,B"),
+        _field(
+            "run",
+            "by name, or as hub:OWNER/NAME@COMMIT; default: the study's four and the floor, or those that were brought",
+            metavar="A,B",
+        ),
     ] = ()
     schemes: Annotated[
         Names,

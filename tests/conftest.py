@@ -151,6 +151,24 @@ def tiny_weights_dir(tmp_path_factory: pytest.TempPathFactory, minilm_weights: W
 
 
 @pytest.fixture
+def on_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, Path], Path]:
+    """Lay a directory into the cache of the hub's client, as if a commit had been downloaded."""
+    from huggingface_hub import constants
+
+    cache = tmp_path / "hub"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+
+    def lay(hub_id: str, revision: str, directory: Path) -> Path:
+        snapshot = cache / f"models--{hub_id.replace('/', '--')}" / "snapshots" / revision
+        snapshot.mkdir(parents=True)
+        for file in directory.iterdir():
+            (snapshot / file.name).symlink_to(file)
+        return snapshot
+
+    return lay
+
+
+@pytest.fixture
 def tsv_dir(tmp_path: Path, short_sample: dict[str, Split]) -> Callable[..., Path]:
     """Write splits as the published TSV files; keyword arguments replace a file's bytes."""
 

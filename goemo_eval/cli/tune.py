@@ -80,7 +80,8 @@ def tune(
     if sampler not in SAMPLERS:
         raise TuneError(unknown_name("sampler", sampler, SAMPLERS))
     options = read_run_options(file, {**given, **one_cell(encoder, scheme, seed)})
-    plan = matrix(options).plan
+    found = matrix(options)
+    plan, encoder = found.plan, found.cells[0].encoder
     search = Search(
         encoder=encoder,
         scheme=scheme,

@@ -23,13 +23,13 @@ from goemo_eval.errors import CheckpointError, unknown_name
 from goemo_eval.frozen import Frozen
 from goemo_eval.models.directory import (
     CONFIG,
-    TOKENIZER_PATTERNS,
     WEIGHTS,
     Directory,
     read_config,
     read_directory,
     sha256_of_files,
 )
+from goemo_eval.models.hub import HubError, snapshot
 from goemo_eval.models.layers import ENCODER_NAME, Layers, base_of, layers_of, shallower
 from goemo_eval.models.loading import load_encoder
 from goemo_eval.models.manifest import Sha256
@@ -57,6 +57,8 @@ class Encoder(Frozen):
     """Of that package's weights file."""
     config: dict[str, Any] = Field(default_factory=dict)
     """What differs from the architecture's defaults."""
+    default: bool = False
+    """Whether a run that names no encoders measures it."""
 
     @property
     def layers(self) -> Layers | None:
@@ -131,6 +133,17 @@ def _from_entry_point(point: metadata.EntryPoint) -> Encoder:
 def encoder_names() -> tuple[str, ...]:
     """Return the names of the registered encoders."""
     return tuple(_registry())
+
+
+def default_encoders() -> tuple[str, ...]:
+    """Return the names of those that a run measures which names none."""
+    return tuple(name for name, encoder in _registry().items() if encoder.default)
+
+
+def encoder_at(hub_id: str, revision: str) -> Encoder | None:
+    """Return the registered encoder that the hub keeps there, if there is one."""
+    there = (hub_id, revision)
+    return next((e for e in _registry().values() if (e.hub_id, e.revision) == there), None)
 
 
 def get_encoder(name: str, weights: Path | None = None) -> Encoder:
@@ -256,20 +269,6 @@ def package_weights(encoder: Encoder) -> Weights | None:
     return _weights_in(directory, "package")
 
 
-@cache
-def _hub_reachable() -> bool:
-    """Ask the hub once, without the retries that a download makes."""
-    from huggingface_hub import constants, get_session
-
-    if constants.HF_HUB_OFFLINE:
-        return False
-    try:
-        get_session().head(constants.ENDPOINT, timeout=5)
-    except Exception:  # whatever the HTTP client raises: the hub cannot be asked
-        return False
-    return True
-
-
 def hub_weights(encoder: Encoder) -> Weights:
     """Return the hub's weights at the pinned revision, from its cache or its server.
 
@@ -278,29 +277,12 @@ def hub_weights(encoder: Encoder) -> Weights:
     Weights
         Of kind ``random``, with the reason, when they are out of reach.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    if encoder.hub_id is None:
+    if encoder.hub_id is None or encoder.revision is None:
         return Weights("random", "random", reason=f"{encoder.name} is not on the hub")
     try:
-        path = Path(
-            snapshot_download(
-                encoder.hub_id,
-                revision=encoder.revision,
-                allow_patterns=[WEIGHTS, CONFIG, *TOKENIZER_PATTERNS],
-                local_files_only=not _hub_reachable(),
-            )
-        )
-    except LocalEntryNotFoundError:
-        return Weights(
-            "random", "random", reason="the hub is out of reach and its cache has no copy"
-        )
-    except (HfHubHTTPError, OSError) as error:
-        return Weights("random", "random", reason=f"the hub answered {type(error).__name__}")
-    if not (path / WEIGHTS).is_file():
-        reason = f"{encoder.hub_id} has no {WEIGHTS} at {str(encoder.revision)[:12]}"
-        return Weights("random", "random", reason=reason)
+        path = snapshot(encoder.hub_id, encoder.revision)
+    except HubError as error:
+        return Weights("random", "random", reason=str(error))
     return _weights_in(read_directory(path), "hub")
 
 

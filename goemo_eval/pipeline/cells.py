@@ -16,10 +16,16 @@ from goemo_eval.engines.registry import ENGINES, missing_engine
 from goemo_eval.errors import CheckpointError, GoemoError, OptionError, unknown_name
 from goemo_eval.judge.budgets import Budgets
 from goemo_eval.measure.thresholds import CHOSEN, STRATEGIES
-from goemo_eval.models.encoders import check_encoder_name, encoder_names, get_encoder
+from goemo_eval.models.encoders import (
+    check_encoder_name,
+    default_encoders,
+    encoder_names,
+    get_encoder,
+)
 from goemo_eval.models.layers import base_of
 from goemo_eval.models.recipes import load_recipe
 from goemo_eval.options import Options
+from goemo_eval.pipeline.hub import with_hub_encoders
 from goemo_eval.pipeline.plan import INT8_BUDGET, TIMINGS, Plan
 from goemo_eval.records.schema import Cell
 
@@ -45,6 +51,7 @@ def matrix(options: Options, *, budgets: Budgets | None = None) -> Matrix:
     GoemoError
         If a name is unknown, data or recipe are malformed, or options contradict one another.
     """
+    options = with_hub_encoders(options)
     recipe = load_recipe(options.recipe or (SAMPLE if options.data == SAMPLE else "strong"))
     if options.thresholds not in (None, CHOSEN, *STRATEGIES):
         raise OptionError(
@@ -120,14 +127,14 @@ def _cells(options: Options, plan: Plan) -> list[Cell]:
 
 
 def _encoders(options: Options, plan: Plan) -> Sequence[str]:
-    """Return the encoders: those named, else those brought, else the registered ones."""
+    """Return the encoders: those named, else those brought, else the registry's default."""
     if len(options.seeds) > 1 and plan.checkpoints:
         pairs = ", ".join("-".join(pair) for pair in plan.checkpoints)
         raise CheckpointError(
             f"--checkpoint {pairs} was fine-tuned with one seed: pass one seed, or leave it out"
         )
     brought = dict.fromkeys([*(encoder for encoder, _ in plan.checkpoints), *plan.weights])
-    names = options.encoders or tuple(brought) or encoder_names()
+    names = options.encoders or tuple(brought) or default_encoders()
     for name in names:
         check_encoder_name(name)
         if not any(name == encoder for encoder, _ in plan.checkpoints):
