@@ -1,8 +1,14 @@
-"""The base of every value that a record keeps."""
+"""The base of every value that a record keeps, and the names in it."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ENCODER_NAME = r"^[a-z0-9_]{1,64}(@[0-9]{1,3}(\.[0-9]{1,3})*)?$"
+"""An encoder in cell ids, which join names with hyphens; after the @, the layers that are taken of it."""
+EncoderName = Annotated[str, Field(pattern=ENCODER_NAME)]
 
 
 class Frozen(BaseModel):

@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from goemo_eval.data.words import shown
 from goemo_eval.errors import CheckpointError, unknown_name
-from goemo_eval.frozen import Frozen
+from goemo_eval.frozen import ENCODER_NAME, EncoderName, Frozen
 from goemo_eval.models.directory import (
     CONFIG,
     WEIGHTS,
@@ -30,7 +30,7 @@ from goemo_eval.models.directory import (
     sha256_of_files,
 )
 from goemo_eval.models.hub import HubError, snapshot
-from goemo_eval.models.layers import ENCODER_NAME, Layers, base_of, layers_of, shallower
+from goemo_eval.models.layers import Layers, base_of, layers_of, shallower
 from goemo_eval.models.loading import load_encoder
 from goemo_eval.models.manifest import Sha256
 from goemo_eval.models.said import first_problem, said
@@ -43,7 +43,7 @@ ENTRY_POINTS = "goemo_eval.encoders"
 class Encoder(Frozen):
     """A pretrained model family."""
 
-    name: Annotated[str, Field(pattern=ENCODER_NAME)]
+    name: EncoderName
     """Lower-case letters, digits and underscores, since cell ids join names with hyphens; with the layers
     that it takes, as in ``minilm@3``."""
     model_type: Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]

@@ -14,8 +14,6 @@ from typing import Any, NamedTuple
 
 from goemo_eval.errors import CheckpointError
 
-ENCODER_NAME = r"^[a-z0-9_]{1,64}(@[0-9]{1,3}(\.[0-9]{1,3})*)?$"
-"""Pattern of an encoder's name in cell ids, which join names with hyphens."""
 _STACKED = re.compile(r"^(\D*?\.)(\d+)(\..*)$")
 # Lists of a config that say something of each layer.
 _PER_LAYER = ("layer_types", "attention_types", "mlp_layer_types")

@@ -10,10 +10,9 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from goemo_eval.data.words import MOST_LABELS, check_label_names, shown
 from goemo_eval.errors import CheckpointError, DataError
 from goemo_eval.files import read_json, sha256_of_file
-from goemo_eval.frozen import Frozen
+from goemo_eval.frozen import EncoderName, Frozen
 from goemo_eval.models.config import Kind
 from goemo_eval.models.directory import WEIGHTS, decides
-from goemo_eval.models.layers import ENCODER_NAME
 from goemo_eval.models.said import first_problem
 
 MANIFEST = "goemo.json"
@@ -35,7 +34,7 @@ class Manifest(Frozen):
 
     schema_version: Literal[2] = 2
     model: Literal["transformers", "linear"]
-    encoder: Annotated[str, Field(pattern=ENCODER_NAME)]
+    encoder: EncoderName
     scheme: Name
     kind: Kind
     labels: Annotated[list[str], Field(min_length=1, max_length=MOST_LABELS)]

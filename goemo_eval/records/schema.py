@@ -7,14 +7,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from goemo_eval.frozen import Frozen
+from goemo_eval.frozen import EncoderName, Frozen
 from goemo_eval.measure.calibration import Calibration, ThresholdCurves
 from goemo_eval.measure.environment import Environment
 from goemo_eval.measure.machine_load import Load
 from goemo_eval.measure.metrics import Count, Scores, Unit
 from goemo_eval.measure.scenarios import Latency, Scenario, Seconds, Throughput
 from goemo_eval.measure.thresholds import Strategy
-from goemo_eval.models.layers import ENCODER_NAME
 from goemo_eval.records.decisions import Decisions
 
 # 1: first version.
@@ -34,7 +33,7 @@ _ROUNDING = 1e-9  # numbers travel as decimal text
 class Cell(Frozen):
     """One encoder x scheme x engine x precision, at a seed."""
 
-    encoder: Annotated[str, Field(pattern=ENCODER_NAME)]
+    encoder: EncoderName
     scheme: Name
     engine: Name
     precision: Literal["fp32", "int8"]

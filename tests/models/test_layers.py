@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -8,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goemo_eval.errors import CheckpointError
+from goemo_eval.frozen import ENCODER_NAME
 from goemo_eval.models.encoders import Weights, build_model, find_weights, get_encoder
-from goemo_eval.models.layers import ENCODER_NAME, Layers, base_of, keep_layers, layers_of
+from goemo_eval.models.layers import Layers, base_of, keep_layers, layers_of
 
 LABELS = ("a", "b", "c")
 
@@ -24,7 +26,7 @@ def test_layers_are_spread_evenly_from_the_first_to_the_last(
     assert kept[0] == 0
     if count > 1:
         assert kept[-1] == depth - 1
-        gaps = [b - a for a, b in zip(kept, kept[1:], strict=False)]
+        gaps = [b - a for a, b in itertools.pairwise(kept)]
         assert max(gaps) - min(gaps) <= 1
     assert Layers(count, kept).of(depth, encoder="e") == kept
 
