@@ -173,6 +173,14 @@ class Options(BaseModel):
         Directories,
         _field("run", "fine-tune these pretrained weights (repeatable)", metavar="ENCODER=DIR"),
     ] = Field(default_factory=dict)
+    teacher: Annotated[
+        tuple[str, ...],
+        _field(
+            "run",
+            "learn from this fine-tuned checkpoint, too, or from the cross-fitted floor (repeatable; recipe distil)",
+            metavar="SCHEME=DIR|tfidf",
+        ),
+    ] = ()
     max_length: Annotated[
         int | None,
         _field(
@@ -195,7 +203,7 @@ class Options(BaseModel):
         _field("run", "forbid higher instruction sets; ONNX Runtime has no such switch"),
     ] = None
     timing: Annotated[
-        Literal["quick", "full"] | None,
+        Literal["quick", "full", "off"] | None,
         _field("run", "how often cells are timed; default: quick for the sample, else full"),
     ] = None
     threads: Annotated[
@@ -271,7 +279,7 @@ def views() -> list[View]:
             c for inner in choices for c in getattr(inner, "__args__", ()) if isinstance(c, str)
         ]
         metavar = extra["metavar"] or ("|".join(words) or None)
-        repeatable = name in ("checkpoint", "weights")
+        repeatable = name in ("checkpoint", "weights", "teacher")
         found.append(
             View(name, str(info.description), metavar, repeatable, info.annotation is bool)
         )
@@ -357,14 +365,18 @@ def _beside(directory: Path, name: str, value: Any) -> Any:
         return directory / value
     if name in ("recipe", "names") and isinstance(value, str) and (directory / value).is_file():
         return str(directory / value)
-    if name in ("checkpoint", "weights") and isinstance(value, dict):
-        return {key: directory / str(path) for key, path in value.items()}
-    if name == "data":
-        if isinstance(value, dict):
-            return {key: str(directory / str(path)) for key, path in value.items()}
-        if isinstance(value, str) and (directory / value).exists():
-            return str(directory / value)
+    if name in ("checkpoint", "weights", "data") and isinstance(value, dict):
+        return {key: str(directory / str(path)) for key, path in value.items()}
+    if name == "teacher" and isinstance(value, list):
+        return [_teacher_beside(directory, str(each)) for each in value]
+    if name == "data" and isinstance(value, str) and (directory / value).exists():
+        return str(directory / value)
     return value
+
+
+def _teacher_beside(directory: Path, value: str) -> str:
+    scheme, equals, path = value.partition("=")
+    return f"{scheme}={directory / path}" if equals else value
 
 
 def _in_toml(name: str) -> str:

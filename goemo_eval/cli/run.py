@@ -141,7 +141,7 @@ def train(
     options = read_run_options(file, {**given, **one_cell(encoder, scheme, seed)})
     found = matrix(options)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        _train_together(found, out)
+        _train_together(found, out, options.store)
         return
     store = Store(options.store or default_store())
     try:
@@ -156,11 +156,13 @@ def train(
     print(shutil.copytree(path, out) if out is not None else path)
 
 
-def _train_together(found: Matrix, out: Path | None) -> None:
+def _train_together(found: Matrix, out: Path | None, kept: Path | None) -> None:
     """Fine-tune one cell on all processes that torchrun started; they cannot wait for one another's store."""
     import shutil
 
     from goemo_eval.models.encoders import find_weights, get_encoder
+    from goemo_eval.pipeline.store import Store, default_store
+    from goemo_eval.pipeline.teaching import learned, lessons_of
     from goemo_eval.pipeline.work import fit_checkpoint
 
     if out is None:
@@ -169,6 +171,10 @@ def _train_together(found: Matrix, out: Path | None) -> None:
     plan, cell = found.plan, found.cells[0]
     directory = plan.weights_of(cell.encoder)
     encoder = get_encoder(cell.encoder, directory)
+    store = Store(kept or default_store())
+    # What teachers say needs no other process: the first computes it, the others wait for it here.
+    teacher = learned(store, lessons_of(plan, cell.scheme))
+    store.close()
     fit_checkpoint(
         encoder,
         plan.scheme(cell.scheme),
@@ -179,6 +185,7 @@ def _train_together(found: Matrix, out: Path | None) -> None:
         threads=plan.threads,
         out=out,
         partial=partial,
+        teacher=teacher,
     )
     if os.environ.get("RANK", "0") == "0":
         shutil.rmtree(partial, ignore_errors=True)

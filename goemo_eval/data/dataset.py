@@ -229,9 +229,7 @@ def subset(split: Split, rows: int, *, seed: int) -> Split:
     DataError
         If the split has fewer rows, or none are asked for.
     """
-    if not 1 <= rows <= len(split):
-        raise DataError(f"the {split.name} split has {len(split)} rows: cannot take {rows} of them")
-    kept = np.sort(np.random.default_rng(seed).permutation(len(split))[:rows])
+    kept = random_rows(split, rows, seed=seed)
     identity = f"{split.sha256}\n{','.join(map(str, kept.tolist()))}\n"
     return Split(
         name=split.name,
@@ -241,6 +239,13 @@ def subset(split: Split, rows: int, *, seed: int) -> Split:
         sha256=hashlib.sha256(identity.encode()).hexdigest(),
         votes=None if split.votes is None else split.votes[kept],
     )
+
+
+def random_rows(split: Split, rows: int, *, seed: int) -> npt.NDArray[np.int64]:
+    """Return the numbers of the rows that `subset` takes, ascending."""
+    if not 1 <= rows <= len(split):
+        raise DataError(f"the {split.name} split has {len(split)} rows: cannot take {rows} of them")
+    return np.sort(np.random.default_rng(seed).permutation(len(split))[:rows])
 
 
 def make_dataset(

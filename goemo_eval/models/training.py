@@ -14,6 +14,7 @@ from goemo_eval.errors import CheckpointError, DivergedError
 from goemo_eval.models.batches import train_batches, training_rows
 from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint
 from goemo_eval.models.directory import sha256_of_files
+from goemo_eval.models.distillation import Teacher, taught_loss, with_teacher
 from goemo_eval.models.encoders import Encoder, Weights
 from goemo_eval.models.head import fit_head, shift_prior
 from goemo_eval.models.losses import loss_of
@@ -44,6 +45,7 @@ def fine_tune(
     seed: int = 0,
     threads: int | None = None,
     validation: Validation | None = None,
+    teacher: Teacher | None = None,
 ) -> Checkpoint:
     """Fine-tune an encoder and write a checkpoint.
 
@@ -70,6 +72,8 @@ def fine_tune(
     validation : Validation, optional
         Scores every epoch. A recipe that stops early or shifts the prior needs it; watching alone
         changes no weight.
+    teacher : Teacher, optional
+        A recipe with a `teacher_weight` needs it, and no other takes it.
 
     Returns
     -------
@@ -80,7 +84,7 @@ def fine_tune(
     CheckpointError
         Before any training: if the weights are random or cannot be loaded as they were saved, `out`
         holds something, the model has no positions for the recipe's length, the recipe needs a
-        validation split and has none, or this processor cannot compute as it asks.
+        validation split or a teacher and has none, or this processor cannot compute as it asks.
     DivergedError
         If the loss or a validation logit is not finite.
     """
@@ -88,7 +92,7 @@ def fine_tune(
     from transformers import Trainer, set_seed
     from transformers.data.data_collator import DataCollatorWithPadding
 
-    _check(encoder, recipe, weights, validation)
+    _check(encoder, recipe, weights, validation, teacher)
     compute = effective_compute(recipe)
     check_empty(out)
     if threads is not None:
@@ -113,6 +117,9 @@ def fine_tune(
             # By length, so that batches carry little padding; any order gives the same score.
             judged = sorted(read(validation.split), key=lambda row: -len(row["input_ids"]))
         loss = loss_of(recipe, kind=scheme.kind, counts=counts)
+        if teacher is not None:
+            rows = with_teacher(rows, teacher.logits)
+            loss = taught_loss(recipe, loss, kind=scheme.kind)
         facts = _facts(
             encoder,
             scheme,
@@ -120,6 +127,7 @@ def fine_tune(
             recipe=recipe,
             weights=weights,
             validation=validation,
+            teacher=teacher,
             compute=compute,
             seed=seed,
         )
@@ -162,13 +170,18 @@ def fine_tune(
             train_sha256=train.sha256,
             prior_shift=shift,
             compute=compute,
+            notes=() if teacher is None else teacher.notes,
         )
     trainer.accelerator.wait_for_everyone()
     return read_checkpoint(out, manifest="required")
 
 
 def _check(
-    encoder: Encoder, recipe: Recipe, weights: Weights, validation: Validation | None
+    encoder: Encoder,
+    recipe: Recipe,
+    weights: Weights,
+    validation: Validation | None,
+    teacher: Teacher | None,
 ) -> None:
     """Refuse what cannot be trained, before anything is loaded."""
     if weights.kind == "random":
@@ -179,6 +192,12 @@ def _check(
         raise CheckpointError(
             f"recipe {recipe.name} has early_stopping_patience {recipe.early_stopping_patience} and "
             f"prior_shift {recipe.prior_shift}: pass validation=, or set them to 0 and none"
+        )
+    if (recipe.teacher_weight > 0) != (teacher is not None):
+        has = "no teacher" if teacher is None else "a teacher"
+        raise CheckpointError(
+            f"recipe {recipe.name} has teacher_weight {recipe.teacher_weight:g} and {has}: pass one with "
+            "the recipe distil, and none with a recipe of weight 0"
         )
     if recipe.batch_size % _processes():
         raise CheckpointError(
@@ -195,6 +214,7 @@ def _facts(
     recipe: Recipe,
     weights: Weights,
     validation: Validation | None,
+    teacher: Teacher | None,
     compute: Compute,
     seed: int,
 ) -> str:
@@ -207,6 +227,7 @@ def _facts(
         # Watching changes no weight, but states are saved at other steps.
         validation=None if validation is None else validation.split.sha256,
         recipe=recipe.values(),
+        teacher=None if teacher is None else teacher.sha256,
         weights=weights.sha256,
         compute=compute,
         seed=seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,7 @@ def write_checkpoint(
     train_sha256: str | None = None,
     prior_shift: float | None = None,
     compute: Compute = "fp32",
+    notes: Sequence[str] = (),
 ) -> Checkpoint:
     """Write model and tokenizer, and at last the manifest, without which it is no checkpoint."""
     out.mkdir(parents=True, exist_ok=True)
@@ -143,6 +145,6 @@ def write_checkpoint(
             train_sha256=train_sha256,
             prior_shift=prior_shift,
             compute=compute,
-            notes=[*weights.notes],
+            notes=[*weights.notes, *notes],
         ),
     )

@@ -23,6 +23,7 @@ from goemo_eval.models.encoders import (
     get_encoder,
 )
 from goemo_eval.models.layers import base_of
+from goemo_eval.models.linear import ENCODER as FLOOR
 from goemo_eval.models.recipes import load_recipe
 from goemo_eval.options import Options
 from goemo_eval.pipeline.hub import with_hub_encoders
@@ -60,6 +61,9 @@ def matrix(options: Options, *, budgets: Budgets | None = None) -> Matrix:
         )
     dataset = dataset_of(options)
     brought = _brought(options, scheme_names(dataset.labels, groups=options.groups))
+    teachers, floor_teaches = _teachers(
+        options, scheme_names(dataset.labels, groups=options.groups)
+    )
     limit = budgets.of(dataset.name).max_int8_drop if budgets else None
     plan = Plan(
         dataset=dataset,
@@ -71,6 +75,8 @@ def matrix(options: Options, *, budgets: Budgets | None = None) -> Matrix:
         groups=options.groups,
         checkpoints=brought,
         weights=_directories("--weights", options.weights),
+        teachers=teachers,
+        floor_teaches=floor_teaches,
         max_length=options.max_length,
         timing=TIMINGS[options.timing or ("quick" if options.data == SAMPLE else "full")],
         int8_repair=options.int8_repair,
@@ -83,6 +89,7 @@ def matrix(options: Options, *, budgets: Budgets | None = None) -> Matrix:
         raise OptionError(
             "the options leave no cell: --encoders, --schemes and --engines exclude one another"
         )
+    _check_teachers(plan, cells)
     return Matrix(plan, cells, options.reports or Path("reports") / dataset.name)
 
 
@@ -196,6 +203,48 @@ def _brought(options: Options, known: Sequence[str]) -> dict[tuple[str, str], Pa
             )
         found[encoder, scheme] = path
     return found
+
+
+def _teachers(options: Options, known: Sequence[str]) -> tuple[dict[str, tuple[Path, ...]], bool]:
+    """Read ``SCHEME=DIR`` and ``tfidf``: the directories by scheme, and whether the floor teaches."""
+    found: dict[str, tuple[Path, ...]] = {}
+    for given in options.teacher:
+        scheme, equals, path = given.partition("=")
+        if given == FLOOR:
+            continue
+        if not (equals and path):
+            raise OptionError(f"--teacher {given}: expected SCHEME=DIR or {FLOOR}")
+        if scheme not in known:
+            raise OptionError(f"--teacher {given}: {unknown_name('scheme', scheme, known)}")
+        [directory] = _directories("--teacher", {scheme: Path(path)}).values()
+        found[scheme] = (*found.get(scheme, ()), directory)
+    return found, FLOOR in options.teacher
+
+
+def _check_teachers(plan: Plan, cells: Sequence[Cell]) -> None:
+    """Refuse teachers whom nobody learns from, and students without a teacher."""
+    taught = set()
+    for encoder, scheme in dict.fromkeys((cell.encoder, cell.scheme) for cell in cells):
+        if (encoder, scheme) in plan.checkpoints or _is_linear(encoder):
+            continue
+        if plan.recipe_of(encoder, scheme).teacher_weight == 0:
+            continue
+        if not (plan.floor_teaches or plan.teachers.get(scheme)):
+            raise OptionError(
+                f"recipe {plan.recipe.name} learns from teachers, and scheme {scheme} has none: pass "
+                f"--teacher {scheme}=DIR or --teacher {FLOOR}"
+            )
+        taught.add(scheme)
+    idle = [
+        f"{scheme}={paths[0]}" for scheme, paths in plan.teachers.items() if scheme not in taught
+    ]
+    if plan.floor_teaches and not taught:
+        idle.append(FLOOR)
+    if idle:
+        raise OptionError(
+            f"--teacher {idle[0]}: no cell learns from it: pass --recipe distil, and a scheme and an "
+            "encoder that are fine-tuned"
+        )
 
 
 def _directories(option: str, given: Mapping[str, Path]) -> dict[str, Path]:

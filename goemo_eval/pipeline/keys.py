@@ -65,6 +65,36 @@ class FitKey(Key):
         return f"{self.encoder}-{self.scheme['name']}"
 
 
+class TeachKey(Key):
+    """A teacher's logits on the training texts."""
+
+    kind: ClassVar[str] = "lessons"
+    teacher: str
+    """For people."""
+    scheme: dict[str, Any]
+    train_sha256: str
+    checkpoint_sha256: str | None = None
+    """Content of the checkpoint that teaches; None of the floor."""
+    max_length: int | None = None
+    floor: dict[str, Any] | None = None
+    """How the floor is fitted that teaches, and in how many parts."""
+    threads: int | None = None
+    versions: dict[str, str]
+    isa_flags: tuple[str, ...] = ()
+    isa_limit: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Teacher and scheme."""
+        return self.teacher
+
+
+class DistilKey(FitKey):
+    """A checkpoint that learned from teachers; their weight and temperature stand in its recipe."""
+
+    teachers: tuple[TeachKey, ...]
+
+
 class ConvertKey(Key):
     """An artifact."""
 
@@ -159,4 +189,4 @@ def machine() -> dict[str, Any]:
     return {"isa_flags": cpu()[1], "isa_limit": isa_limit()}
 
 
-Step = Literal["checkpoints", "artifacts", "logits", "repairs", "scores"]
+Step = Literal["lessons", "checkpoints", "artifacts", "logits", "repairs", "scores"]

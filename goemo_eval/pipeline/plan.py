@@ -60,6 +60,7 @@ TIMINGS = {
         passes=5,
         offline_passes=3,
     ),
+    "off": Timing({}, passes=0, offline_passes=0),
 }
 
 
@@ -86,6 +87,10 @@ class Plan:
         Fine-tuned checkpoints that the user brings.
     weights : mapping of encoder to Path
         Pretrained weights that the user brings.
+    teachers : mapping of scheme to tuple of Path
+        Fine-tuned checkpoints whose logits on the training texts a student learns from.
+    floor_teaches : bool
+        Learn from the floor as well, under every scheme.
     max_length : int, optional
         Tokens to which texts are cut, of checkpoints that the user brings; theirs by default.
     timing : Timing
@@ -104,6 +109,8 @@ class Plan:
     groups: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     checkpoints: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     weights: Mapping[str, Path] = field(default_factory=dict)
+    teachers: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    floor_teaches: bool = False
     max_length: int | None = None
     timing: Timing = TIMINGS["quick"]
     int8_repair: RepairPolicy = "when-needed"

@@ -31,6 +31,7 @@ from goemo_eval.pipeline.decide import Scored, decide
 from goemo_eval.pipeline.keys import (
     ConvertKey,
     DecideKey,
+    DistilKey,
     FitKey,
     PredictKey,
     RepairKey,
@@ -39,6 +40,7 @@ from goemo_eval.pipeline.keys import (
 )
 from goemo_eval.pipeline.plan import Plan
 from goemo_eval.pipeline.store import Entry, Store
+from goemo_eval.pipeline.teaching import learned, lessons_of
 from goemo_eval.pipeline.work import (
     PROCESS,
     REPAIR,
@@ -139,7 +141,9 @@ def fit(run: Run, cell: Cell) -> Fitted:
     reason = None
     if weights.kind == "random":
         reason = f"no pretrained weights: {weights.reason}"
-    key = FitKey(
+    lessons = lessons_of(plan, cell.scheme) if recipe.teacher_weight else ()
+    key_of = functools.partial(DistilKey, teachers=tuple(lesson.key for lesson in lessons))
+    key = (key_of if lessons else FitKey)(
         trained=True,
         recipe=recipe.training_facts(),
         compute=effective_compute(recipe),
@@ -153,6 +157,7 @@ def fit(run: Run, cell: Cell) -> Fitted:
         reason = "not fine-tuned yet, and --train never"
 
     def train(out: Path) -> None:
+        teacher = learned(run.store, lessons)
         with run.store.partial(key) as partial:
             in_fork(
                 fit_checkpoint,
@@ -165,6 +170,7 @@ def fit(run: Run, cell: Cell) -> Fitted:
                 threads=plan.threads,
                 out=out,
                 partial=partial,
+                teacher=teacher,
             )
 
     def stand_in(out: Path) -> None:

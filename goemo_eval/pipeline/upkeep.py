@@ -10,11 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from goemo_eval.pipeline.keys import ConvertKey, DecideKey, FitKey, PredictKey, RepairKey
+from goemo_eval.pipeline.keys import (
+    ConvertKey,
+    DecideKey,
+    FitKey,
+    PredictKey,
+    RepairKey,
+    TeachKey,
+)
 from goemo_eval.pipeline.store import Store
 
 KINDS = {
     FitKey.kind: "fine-tuned encoders and fitted floors",
+    TeachKey.kind: "outputs of teachers on training texts",
     ConvertKey.kind: "what an engine runs",
     PredictKey.kind: "outputs on validation and test",
     RepairKey.kind: "which layers INT8 keeps in FP32",

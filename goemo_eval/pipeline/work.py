@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from goemo_eval.engines.artifact import Variant
     from goemo_eval.measure.thresholds import Thresholds
     from goemo_eval.models.checkpoint import Checkpoint
+    from goemo_eval.models.distillation import Teacher
     from goemo_eval.models.encoders import Encoder, Weights
     from goemo_eval.models.recipes import Recipe
 
-PROCESS, REPAIR = "process.json", "repair.json"
+PROCESS, REPAIR, LOGITS = "process.json", "repair.json", "logits.npy"
 RANKING_TEXTS = 64
 
 
@@ -49,6 +50,7 @@ def fit_checkpoint(
     threads: int,
     out: Path,
     partial: Path,
+    teacher: Teacher | None = None,
 ) -> None:
     """Fine-tune an encoder into `out`; an interrupted run's state in `partial` is taken up."""
     from goemo_eval.measure.scoring import validation_score
@@ -69,6 +71,7 @@ def fit_checkpoint(
         seed=seed,
         threads=threads,
         validation=watched,
+        teacher=teacher,
     )
 
 
@@ -77,6 +80,20 @@ def fit_floor(task: Task, *, seed: int, out: Path) -> None:
     from goemo_eval.models.linear import fit_linear
 
     fit_linear(task, out=out, seed=seed)
+
+
+def teach_by_floor(task: Task, *, out: Path) -> None:
+    """Write the floor's cross-fitted logits on a task's training texts to ``out/logits.npy``."""
+    from goemo_eval.models.cross_fitting import unseen_logits
+
+    np.save(out / LOGITS, unseen_logits(task))
+
+
+def teach_by_checkpoint(checkpoint: Path, texts: Sequence[str], *, threads: int, out: Path) -> None:
+    """Write a checkpoint's logits on texts, in torch and in FP32, to ``out/logits.npy``."""
+    from goemo_eval.engines.registry import load_classifier
+
+    np.save(out / LOGITS, load_classifier(checkpoint, threads=threads).logits(texts))
 
 
 def write_stand_in(

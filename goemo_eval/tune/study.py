@@ -22,15 +22,17 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from goemo_eval.data.dataset import subset
+from goemo_eval.data.dataset import random_rows, subset
 from goemo_eval.errors import DivergedError, TuneError
 from goemo_eval.measure.scoring import validation_score
+from goemo_eval.models.distillation import Teacher
 from goemo_eval.models.encoders import find_weights, get_encoder
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.training import fine_tune
 from goemo_eval.models.validation import Validation
 from goemo_eval.pipeline.keys import digest_of
 from goemo_eval.pipeline.steps import Run
+from goemo_eval.pipeline.teaching import learned, lessons_of
 from goemo_eval.progress import progress
 from goemo_eval.tune.space import Space
 
@@ -164,6 +166,7 @@ class _Worker:
         self._folder = run.store.directory("tune") / study.study_name
         train = run.plan.dataset.splits["train"]
         self._train = train if search.rows is None else subset(train, search.rows, seed=search.seed)
+        self._teacher = _teacher(search, run)
 
     def run_one(self, n_trials: int) -> None:
         import optuna
@@ -216,6 +219,8 @@ class _Worker:
         encoder = get_encoder(self._search.encoder, directory)
         origin = trial.user_attrs.get(_RETRY_OF, trial.number)
         facts = recipe.training_facts() | {"name": ""}
+        teacher = self._teacher if recipe.teacher_weight else None
+        facts |= {} if teacher is None else {"teacher": teacher.sha256}
         # A retried trial goes on from the state that the lost one left here.
         out = self._folder / f"{origin}-{digest_of(facts, self._train.sha256)}"
         partial = out.with_name(f"{out.name}.partial")
@@ -234,12 +239,25 @@ class _Worker:
                 validation=Validation(
                     plan.dataset.splits["validation"], validation_score, after_epoch
                 ),
+                teacher=teacher,
             )
         except (optuna.TrialPruned, DivergedError):
             shutil.rmtree(partial, ignore_errors=True)
             raise
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(out)  # the score is what is wanted; the best recipe is trained for itself
+
+
+def _teacher(search: Search, run: Run) -> Teacher | None:
+    """Return what the plan's teachers say of the rows that are trained on; None without teachers."""
+    train = run.plan.dataset.splits["train"]
+    teacher = learned(run.store, lessons_of(run.plan, search.scheme))
+    if teacher is None or search.rows is None:
+        return teacher
+    kept = run.plan.scheme(search.scheme).keeps(train.labels)
+    chosen = random_rows(train, search.rows, seed=search.seed)
+    position = np.cumsum(kept) - 1  # a teacher speaks of the rows that the scheme keeps
+    return Teacher(teacher.logits[position[chosen[kept[chosen]]]], teacher.notes)
 
 
 def _suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
@@ -317,6 +335,7 @@ def _same_search(study: optuna.Study, search: Search, run: Run) -> None:
         "sampler": search.sampler,
         "seed": search.seed,
         "rows": search.rows,
+        "teachers": [lesson.key.digest for lesson in lessons_of(run.plan, search.scheme)],
         "train": run.plan.dataset.splits["train"].sha256,
         "validation": run.plan.dataset.splits["validation"].sha256,
     }

@@ -62,6 +62,10 @@ class Recipe(BaseModel):
     balance_beta: Share = 0.999
     """Of class-balanced weights: nearer to 1 is nearer to inverse frequency."""
     label_smoothing: Share = 0.0
+    teacher_weight: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the loss that is the distance from the teachers' logits: the rest is of the true targets."""
+    teacher_temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """By which student and teacher are softened: see `goemo_eval.models.distillation.distillation_loss`."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """The learning rate falls by this factor with each layer below the top."""
     head_rate_factor: Annotated[float, Field(gt=0, le=1000)] = 1.0
