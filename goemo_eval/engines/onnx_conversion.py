@@ -18,7 +18,7 @@ import numpy as np
 
 from goemo_eval.cpu import has_dot_products
 from goemo_eval.engines.artifact import Artifact, ArtifactInfo, Variant, describe
-from goemo_eval.engines.exported import check_layers, check_logits, conversion
+from goemo_eval.engines.exported import check_layers, check_logits, conversion, plain_attention
 from goemo_eval.engines.onnx_int8 import quantized
 from goemo_eval.engines.onnxruntime import MODEL, session_of
 from goemo_eval.engines.smoothing import smoothed
@@ -115,7 +115,7 @@ def export(pretrained: Pretrained) -> Any:
 
     shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
     names = list(pretrained.input_names)
-    with warnings.catch_warnings(), _quiet(), _plain_attention(pretrained.module):
+    with warnings.catch_warnings(), _quiet(), plain_attention(pretrained.module):
         # Of names of axes that are already taken, and of torch's own deprecated calls.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -128,17 +128,6 @@ def export(pretrained: Pretrained) -> Any:
             verbose=False,
         )
     return program.model_proto
-
-
-@contextmanager
-def _plain_attention(module: Any) -> Iterator[None]:
-    """Have attention written as products and a softmax: torch's own call brings nodes that guard it."""
-    before = module.config._attn_implementation
-    module.set_attn_implementation("eager")
-    try:
-        yield
-    finally:
-        module.set_attn_implementation(before)
 
 
 def fold_transposed_weights(model: Any) -> None:

@@ -12,14 +12,20 @@ import os
 import sys
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from goemo_eval.cpu import has_dot_products
 from goemo_eval.engines.artifact import Artifact, ArtifactInfo, Variant, describe
-from goemo_eval.engines.exported import check_layers, check_logits, conversion, int8_rows
+from goemo_eval.engines.exported import (
+    check_layers,
+    check_logits,
+    conversion,
+    int8_rows,
+    plain_attention,
+)
 from goemo_eval.engines.openvino import MODEL, compiled, kernels_of, openvino_module
 from goemo_eval.engines.tokens import Tokens, by_length, save_tokens
 from goemo_eval.errors import EngineError
@@ -60,6 +66,7 @@ class OpenVinoConverter:
             warnings.catch_warnings(),
             _quiet(),
             quiet_transformers(),
+            _attention(self.pretrained.module),
         ):
             # Tracing warns of Python values that it takes as constants: none depends on the input.
             warnings.simplefilter("ignore")
@@ -156,6 +163,16 @@ class OpenVinoConverter:
             if operation.get_type_name() == "MatMul"
             and (name := operation.get_friendly_name()).split("/")[0] in wanted
         ]
+
+
+def _attention(module: Any) -> AbstractContextManager[None]:
+    """Return how attention is to be written: in one operation, where every token sees every other.
+
+    A token of padding that sees a window of padding alone, as ModernBERT's do, has nothing to attend to:
+    OpenVINO's operation makes NaN of that, and of all tokens in the next layer.
+    """
+    kinds = set(getattr(module.config, "layer_types", None) or ())
+    return nullcontext() if kinds <= {"full_attention"} else plain_attention(module)
 
 
 def _with_int8_tables(model: Any) -> Any:

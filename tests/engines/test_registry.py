@@ -28,11 +28,11 @@ from goemo_eval.engines.registry import (
 )
 from goemo_eval.errors import EngineError
 from goemo_eval.models.checkpoint import Checkpoint
-from goemo_eval.models.encoders import Encoder, Weights
+from goemo_eval.models.encoders import Encoder, Weights, get_encoder
 from goemo_eval.models.writing import write_untrained
 
-# Small shapes of the two architectures whose graphs are unlike BERT's: a layer that is passed
-# again and again, and bottlenecks with norms that are no norms.
+# Small shapes of the architectures whose graphs are unlike BERT's: a layer that is passed again and again,
+# bottlenecks with norms that are no norms, relative positions, windows with rotated positions.
 SHAPES: dict[str, dict[str, Any]] = {
     "albert": {
         "vocab_size": 8000,
@@ -50,6 +50,37 @@ SHAPES: dict[str, dict[str, Any]] = {
         "classifier_activation": False,
     },
     "distilbert": {"vocab_size": 8000, "dim": 96, "n_layers": 2, "n_heads": 2, "hidden_dim": 384},
+    "deberta_v2": {
+        **get_encoder("deberta_xsmall").config,
+        "vocab_size": 8000,
+        "hidden_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 256,
+        "position_buckets": 16,
+    },
+    # Its second layer sees eight tokens to each side: in a batch, some padding sees padding alone.
+    "modernbert": {
+        "vocab_size": 8000,
+        "hidden_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 128,
+        "local_attention": 16,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "cls_token_id": 1,
+        "eos_token_id": 2,
+        "sep_token_id": 2,
+    },
+    "roberta": {
+        **get_encoder("minilm_roberta").config,
+        "vocab_size": 8000,
+        "hidden_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 256,
+    },
 }
 NEURAL = ("torch", "onnxruntime", "openvino")
 LIGHT = ("onnxruntime", "openvino")
@@ -59,7 +90,8 @@ Made = Callable[[str, str], Converter]
 
 
 def untrained(name: str, out: Path, **changes: Any) -> Checkpoint:
-    encoder = Encoder(name=name, model_type=name, config=SHAPES[name] | changes)
+    kind = name.replace("_", "-")
+    encoder = Encoder(name=name, model_type=kind, config=SHAPES[name] | changes)
     return write_untrained(
         encoder,
         get_scheme("raw"),
