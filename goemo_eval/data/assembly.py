@@ -21,6 +21,7 @@ from goemo_eval.data.goemotions import (
 from goemo_eval.data.labelling import Columns, RawRows, Seen, read_rows
 from goemo_eval.data.naming import name_labels
 from goemo_eval.data.places import LABELS_FILE, Origin
+from goemo_eval.data.readers.form import refuse_other_forms
 from goemo_eval.data.readers.table import Table
 from goemo_eval.data.schemes import published_fallback
 from goemo_eval.data.stratify import split_rows
@@ -44,6 +45,8 @@ class Asked:
     ids: str | None = None
     rater: str | None = None
     names: tuple[str, ...] | None = None
+    names_from: str = "names"
+    """Where `names` are from, for messages."""
 
 
 class Part(NamedTuple):
@@ -217,7 +220,7 @@ def _known_names(
     if not isinstance(column, str):
         return None
     if asked.names is not None:
-        return "names", asked.names
+        return asked.names_from, asked.names
     if origin.source == "sample":
         return "GoEmotions' 28", EMOTIONS
     found = {
@@ -251,6 +254,7 @@ def read_names(path: Path) -> tuple[str, ...]:
         If it cannot be read, or a name is none.
     """
     content = read_text(path, error=DataError, most_bytes=_MOST_NAMES_BYTES)
+    refuse_other_forms(content.encode(), shown_path(path))
     lines = [line.removesuffix("\r").strip(" \t") for line in content.split("\n")]
     while lines and not lines[-1]:
         lines.pop()

@@ -11,7 +11,7 @@ from goemo_eval.data.dataset import Dataset
 from goemo_eval.data.places import Origin, clean, origin_of, places_of
 from goemo_eval.data.readers.form import open_table
 from goemo_eval.data.readers.table import Table
-from goemo_eval.data.words import check_label_names, shown
+from goemo_eval.data.words import check_label_names, shown, shown_path
 from goemo_eval.errors import DataError
 
 
@@ -92,6 +92,7 @@ def load_dataset(
         ids=None if ids is None else _column(ids, "ids"),
         rater=None if rater is None else _column(rater, "rater"),
         names=None if names is None else _names(names),
+        names_from=shown_path(Path(names)) if isinstance(names, (str, Path)) else "names",
     )
     _check_asked(asked, seed)
     if name is not None and (not isinstance(name, str) or clean(name) != name):

@@ -6,7 +6,6 @@ epochs = [3, 6]                                           # choices, for every s
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,10 +17,14 @@ import numpy as np
 from pydantic import ValidationError
 
 from goemo_eval.errors import TuneError, unknown_name
+from goemo_eval.files import read_text
 from goemo_eval.models.recipes import Recipe
+from goemo_eval.models.said import printable, said
 
 FIELDS = tuple(n for n in Recipe.model_fields if n not in ("name", "encoder", "scheme"))
 _RANGE_KEYS = {"low", "high", "log"}
+_LARGEST = 1e300  # of a number, also a whole one
+_LARGEST_FILE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -139,33 +142,32 @@ def read_space(path: Path, base: Recipe) -> Space:
     choices, ranges = {}, {}
     for name, value in content.items():
         if name not in FIELDS:
-            raise TuneError(f"{path}: {unknown_name('recipe field', name, FIELDS)}")
+            raise TuneError(f"{path}: {unknown_name('recipe field', printable(name), FIELDS)}")
         if isinstance(value, list):
             choices[name] = _choices(value, f"{path}: {name}")
         elif isinstance(value, dict):
             ranges[name] = _range(value, f"{path}: {name}")
         else:
             raise TuneError(
-                f"{path}: {name}: expected a list of values or {{ low = ..., high = ... }}: got {value!r}"
+                f"{path}: {name}: expected a list of values or {{ low = ..., high = ... }}: "
+                f"got {printable(repr(value))}"
             )
     for name in content:
         for value in choices.get(name) or (ranges[name].low, ranges[name].high):
             try:
                 Space(base, {}, {}).recipe({name: value}, name=base.name)
             except ValidationError as error:
-                raise TuneError(
-                    f"{path}: {name}: {json.dumps(value)}: {error.errors()[0]['msg']}"
-                ) from None
+                reason = printable(error.errors(include_input=False)[0]["msg"])
+                raise TuneError(f"{path}: {name}: {printable(repr(value))}: {reason}") from None
     return Space(base, choices, ranges)
 
 
 def _content(path: Path) -> dict[str, Any]:
+    text = read_text(path, error=TuneError, most_bytes=_LARGEST_FILE)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TuneError(f"{path}: cannot read the search space ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TuneError(f"{path}: not a search space in TOML ({error})") from None
+        content = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError
+        raise TuneError(f"{path}: not a search space in TOML ({said(error)})") from None
     if not content:
         raise TuneError(f"{path}: searches nothing: expected lines such as epochs = [3, 6]")
     return content
@@ -175,23 +177,27 @@ def _choices(values: list[Any], where: str) -> tuple[Any, ...]:
     if not values:
         raise TuneError(f"{where}: an empty list: expected at least one value")
     if any(values.count(value) > 1 for value in values if not isinstance(value, dict)):
-        raise TuneError(f"{where}: a value stands twice in {values}: every value once")
+        raise TuneError(
+            f"{where}: a value stands twice in {printable(repr(values))}: every value once"
+        )
     return tuple(values)
 
 
 def _range(table: dict[str, Any], where: str) -> Range:
     unknown = sorted(table.keys() - _RANGE_KEYS)
     if unknown:
-        raise TuneError(f"{where}: {unknown_name('key of a range', unknown[0], _RANGE_KEYS)}")
+        name = printable(unknown[0])
+        raise TuneError(f"{where}: {unknown_name('key of a range', name, _RANGE_KEYS)}")
     low, high, log = table.get("low"), table.get("high"), table.get("log", False)
     numbers = [v for v in (low, high) if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(numbers) != 2 or not isinstance(log, bool):
         raise TuneError(
-            f"{where}: expected numbers low and high, and log = true or false: got {table}"
+            f"{where}: expected numbers low and high, and log = true or false: got {printable(repr(table))}"
         )
     found = Range(numbers[0], numbers[1], log)
-    if not (np.isfinite(found.low) and np.isfinite(found.high) and found.low < found.high):
-        raise TuneError(f"{where}: low must be below high: got {found.low} and {found.high}")
+    if not -_LARGEST < found.low < found.high < _LARGEST:  # nan is on neither side
+        ends = printable(f"{found.low} and {found.high}")
+        raise TuneError(f"{where}: low must be below high, and both finite: got {ends}")
     if log and found.low <= 0:
         raise TuneError(f"{where}: a logarithmic range must begin above 0: got {found.low}")
     return found

@@ -65,13 +65,23 @@ def open_unknown(path: Path) -> Table:
         return open_table(path, text=row[0])
 
 
+def refuse_other_forms(content: bytes, where: str) -> None:
+    """Refuse what is known by its first bytes and is neither text in UTF-8 nor parquet.
+
+    Raises
+    ------
+    DataError
+    """
+    for magic, what in _REFUSED.items():
+        if content.startswith(magic):
+            raise DataError(f"{where}: {what}")
+
+
 def _checked(path: Path) -> bytes:
     """Return a file's content without a byte order mark, if it can be of any form."""
     where, suffix = shown_path(path), path.suffix.lower()
     content = _read(path)
-    for magic, what in _REFUSED.items():
-        if content.startswith(magic):
-            raise DataError(f"{where}: {what}")
+    refuse_other_forms(content, where)
     if suffix not in SUFFIXES:
         raise DataError(
             f"{where}: ending {suffix!r} says no form that is read here: {', '.join(SUFFIXES)}"
