@@ -35,6 +35,7 @@ from goemo_eval.pipeline.steps import Run
 from goemo_eval.pipeline.teaching import learned, lessons_of
 from goemo_eval.progress import progress
 from goemo_eval.tune.space import Space
+from goemo_eval.tune.storage import open_storage, out_of_reach
 
 if TYPE_CHECKING:
     import optuna
@@ -106,16 +107,10 @@ def open_study(storage: str, name: str, search: Search, *, heartbeat_s: int = 20
     except ImportError:
         raise TuneError("the search needs Optuna: pip install 'goemo-eval[tune]'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    patient = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}
     pruner = optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
     try:
         with _experiments():
-            kept = optuna.storages.RDBStorage(
-                storage,
-                engine_kwargs=patient,
-                heartbeat_interval=heartbeat_s,
-                heartbeat_stale_trial_callback=_queue_again,
-            )
+            kept = open_storage(storage, heartbeat_s=heartbeat_s, when_lost=_queue_again)
         return optuna.create_study(
             storage=kept,
             study_name=name,
@@ -123,11 +118,8 @@ def open_study(storage: str, name: str, search: Search, *, heartbeat_s: int = 20
             load_if_exists=True,
             pruner=pruner if search.prune else optuna.pruners.NopPruner(),
         )
-    except (SQLAlchemyError, ImportError, optuna.exceptions.StorageInternalError) as error:
-        why = str(error).splitlines()[0]
-        raise TuneError(
-            f"storage {storage}: out of reach ({why}): pass another --storage"
-        ) from None
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        raise out_of_reach(storage, error) from None
 
 
 def run_study(study: optuna.Study, search: Search, run: Run) -> None:
