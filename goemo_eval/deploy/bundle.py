@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goemo_eval.deploy.description import FILE, BundleInfo, read_bundle
-from goemo_eval.engines.artifact import DESCRIPTION, Artifact, ArtifactInfo, read_info
 from goemo_eval.errors import BundleError, DataError, EngineError
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from goemo_eval.engines.base import Predictor
+    from goemo_eval.deploy.description import BundleInfo
+    from goemo_eval.engines.artifact import ArtifactInfo
+    from goemo_eval.engines.base import Predictor, Shape
 
 _AT_ONCE = 32  # batches between two looks at an interrupt
 _SIDE_BY_SIDE = ("onnxruntime", "openvino", "torch")
@@ -91,7 +91,9 @@ class Bundle:
         check_texts(texts)
         out = np.empty((len(texts), len(self.info.labels)), dtype=np.float32)
         with self._turn:
-            batches = self.predictor.prepare(texts) if len(texts) else []
+            # As they are scored and timed: a text alone is answered soonest by all threads.
+            shape: Shape = "single" if len(texts) == 1 else "scored"
+            batches = self.predictor.prepare(texts, shape=shape) if len(texts) else []
             for start in range(0, len(batches), _AT_ONCE):
                 stretch = batches[start : start + _AT_ONCE]
                 for batch, found in zip(stretch, self.predictor.run(stretch), strict=True):
@@ -220,6 +222,8 @@ def load_bundle(directory: str | Path, *, threads: int | None = None) -> Bundle:
     ('billing',)
     """
     from goemo_eval.cpu import available_threads
+    from goemo_eval.deploy.description import read_bundle
+    from goemo_eval.engines.artifact import Artifact, read_info
     from goemo_eval.engines.registry import load
 
     if threads is not None and threads < 1:
@@ -243,6 +247,9 @@ def load_bundle(directory: str | Path, *, threads: int | None = None) -> Bundle:
 
 def _check_one_piece(path: Path, info: BundleInfo, described: ArtifactInfo) -> None:
     """Refuse a description that belongs to another artifact than the one beside it."""
+    from goemo_eval.deploy.description import FILE
+    from goemo_eval.engines.artifact import DESCRIPTION
+
     own = {
         "engine": info.engine,
         "precision": info.precision,
