@@ -151,6 +151,7 @@ def _load(
         tensors = prepared(_tensors(directory))
         if head == "fresh":
             encoder.check(directory.path)
+            tensors = _with_tied_table(skeleton, tensors, encoder)
             own = set(skeleton.state_dict())
             tensors = {n: t for n, t in tensors.items() if n not in own or encoder.has(n)}
         try:
@@ -287,6 +288,24 @@ class EncoderNames:
     def has(self, name: str) -> bool:
         """Say whether a tensor of this name is the encoder's."""
         return name.startswith(self.prefix) or name.partition(".")[0] in self._parts
+
+
+def _with_tied_table(
+    skeleton: Any, tensors: dict[str, Any], encoder: EncoderNames
+) -> dict[str, Any]:
+    """Return an encoder's tensors with its embedding table, where the file has it as another layer's.
+
+    Of a language model whose output layer is tied to the table, the one tensor may have been saved under
+    either name.
+    """
+    table = skeleton.get_input_embeddings().weight
+    name = next((n for n, p in skeleton.named_parameters() if p is table), None)
+    if name is None or not getattr(skeleton.config, "tie_word_embeddings", False):
+        return tensors
+    if tensors.keys() & {name, name.removeprefix(encoder.prefix)}:
+        return tensors
+    same = [n for n, t in tensors.items() if not encoder.has(n) and t.shape == table.shape]
+    return tensors | {name: tensors[same[0]]} if len(same) == 1 else tensors
 
 
 def _is_pooler(name: str) -> bool:
