@@ -47,6 +47,8 @@ pytest_plugins = ("pytester",)
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Threads that wait for one another by spinning take minutes for seconds beside another process.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:  # the others have work for the other cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
