@@ -14,7 +14,7 @@ from goemo_eval.measure.environment import (
     python_version,
     versions,
 )
-from goemo_eval.models.encoders import encoder_names, find_weights, get_encoder
+from goemo_eval.models.encoders import encoder_names, find_weights, get_encoder, read_encoders
 from goemo_eval.options import Options
 from goemo_eval.pipeline.cells import LINEAR, SAMPLE, dataset_of
 from goemo_eval.pipeline.store import default_store
@@ -95,9 +95,14 @@ def _engines() -> list[Finding]:
 
 def _weights(options: Options) -> list[Finding]:
     findings = []
-    for name in dict.fromkeys([*encoder_names(), *options.weights]):
+    try:
+        own = read_encoders(options.encoder_tables)
+    except GoemoError as error:
+        own = {}
+        findings.append(Finding("weights", "of your own", "not usable", str(error)))
+    for name in dict.fromkeys([*encoder_names(), *own, *options.weights]):
         try:
-            encoder = get_encoder(name, options.weights.get(name))
+            encoder = get_encoder(name, options.weights.get(name), own=own)
             if encoder.model_type == LINEAR:
                 findings.append(Finding("weights", name, "needs none"))
                 continue

@@ -241,6 +241,14 @@ class Options(BaseModel):
         float, _field("gate", "false alarms of the gate, over the run", metavar="X", gt=0, lt=0.5)
     ] = 0.05
 
+    encoder_tables: Annotated[
+        dict[str, Any],
+        _field(
+            "encoders",
+            "encoders of your own: [encoders.NAME] with lines model_type, hub_id, revision, config",
+        ),
+    ] = Field(default_factory=dict)
+
     groups: Annotated[
         dict[str, dict[str, tuple[str, ...]]],
         _field("schemes", "schemes of your own: [schemes.NAME] with lines class = [labels]"),
@@ -263,6 +271,8 @@ class View(NamedTuple):
         return self.name.replace("_", "-")
 
 
+_TABLES = {"budgets": "budgets", "encoders": "encoder_tables", "schemes": "groups"}
+"""Sections of a run file whose tables are a field each."""
 _TOML_NAMES = {"data": "source"}
 """Fields that a run file calls otherwise, since their section says the rest."""
 
@@ -272,7 +282,7 @@ def views() -> list[View]:
     found = []
     for name, info in Options.model_fields.items():
         extra = _extra(info)
-        if extra["section"] == "schemes":
+        if extra["section"] in ("encoders", "schemes"):
             continue
         choices = getattr(info.annotation, "__args__", ())
         words = [c for c in choices if isinstance(c, str)] or [
@@ -349,8 +359,8 @@ def _read_run_file(path: Path) -> dict[str, Any]:
             raise OptionError(f"{path}: {unknown_name('table', section, known)}")
         if not isinstance(table, dict):
             raise OptionError(f"{path}: {section}: expected a table [{section}]")
-        if section in ("budgets", "schemes"):
-            found["budgets" if section == "budgets" else "groups"] = table
+        if section in _TABLES:
+            found[_TABLES[section]] = table
             continue
         for key, value in table.items():
             if key not in known[section]:

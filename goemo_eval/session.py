@@ -276,7 +276,7 @@ def _check_budgets(budgets: Budgets, found: Matrix) -> None:
     plan = found.plan
     budgets.check_names(
         plan.dataset.name,
-        encoders={*encoder_names(), *(cell.encoder for cell in found.cells)},
+        encoders={*encoder_names(), *plan.encoders, *(cell.encoder for cell in found.cells)},
         schemes=scheme_names(plan.dataset.labels, groups=plan.groups),
         engines=[*ENGINES],
     )

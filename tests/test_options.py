@@ -27,6 +27,9 @@ max_int8_drop = 0.02
 [gate]
 max_drop = 0.03
 
+[encoders.mine]
+model_type = "bert"
+
 [schemes.urgent]
 urgent = ["bug"]
 """
@@ -50,6 +53,7 @@ def test_a_run_file_fills_the_model_and_its_paths_start_from_it(tmp_path: Path) 
     assert options.weights == {"mine": tmp_path / "weights"}
     assert options.budgets == {"max_int8_drop": 0.02}
     assert options.max_drop == 0.03
+    assert options.encoder_tables == {"mine": {"model_type": "bert"}}
     assert options.groups == {"urgent": {"urgent": ("bug",)}}
 
 
@@ -162,7 +166,10 @@ def test_bytes_and_sizes_that_are_no_run_file(tmp_path: Path) -> None:
 
 def test_every_field_has_a_help_text_and_pytests_table_is_that_of_the_model() -> None:
     assert all(view.help for view in views())
-    assert {view.name for view in views()} == Options.model_fields.keys() - {"groups"}
+    assert {view.name for view in views()} == Options.model_fields.keys() - {
+        "encoder_tables",
+        "groups",
+    }
     assert json.loads(TABLE.read_text(encoding="utf-8")) == json.loads(pytest_table()), (
         'write it again: python -c "from goemo_eval.options import pytest_table; print(pytest_table())"'
     )

@@ -160,7 +160,7 @@ def _train_together(found: Matrix, out: Path | None, kept: Path | None) -> None:
     """Fine-tune one cell on all processes that torchrun started; they cannot wait for one another's store."""
     import shutil
 
-    from goemo_eval.models.encoders import find_weights, get_encoder
+    from goemo_eval.models.encoders import find_weights
     from goemo_eval.pipeline.store import Store, default_store
     from goemo_eval.pipeline.teaching import learned, lessons_of
     from goemo_eval.pipeline.work import fit_checkpoint
@@ -170,7 +170,7 @@ def _train_together(found: Matrix, out: Path | None, kept: Path | None) -> None:
     partial = out.with_name(f"{out.name}.partial")
     plan, cell = found.plan, found.cells[0]
     directory = plan.weights_of(cell.encoder)
-    encoder = get_encoder(cell.encoder, directory)
+    encoder = plan.encoder(cell.encoder)
     store = Store(kept or default_store())
     # What teachers say needs no other process: the first computes it, the others wait for it here.
     teacher = learned(store, lessons_of(plan, cell.scheme))

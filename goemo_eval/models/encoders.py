@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -21,6 +22,7 @@ from pydantic import Field, ValidationError, model_validator
 from goemo_eval.data.words import shown
 from goemo_eval.errors import CheckpointError, unknown_name
 from goemo_eval.frozen import ENCODER_NAME, EncoderName, Frozen
+from goemo_eval.models.architecture import build_random
 from goemo_eval.models.directory import (
     CONFIG,
     WEIGHTS,
@@ -30,7 +32,7 @@ from goemo_eval.models.directory import (
     sha256_of_files,
 )
 from goemo_eval.models.hub import HubError, snapshot
-from goemo_eval.models.layers import Layers, base_of, layers_of, shallower
+from goemo_eval.models.layers import Layers, base_of, layers_of
 from goemo_eval.models.loading import load_encoder
 from goemo_eval.models.manifest import Sha256
 from goemo_eval.models.said import first_problem, said
@@ -38,6 +40,9 @@ from goemo_eval.models.tokenizer import load_tokenizer_files
 
 ENTRY_POINTS = "goemo_eval.encoders"
 """Group of entry points that add encoders: each loads a mapping with the fields of `Encoder`."""
+
+
+_NONE: Mapping[str, Encoder] = MappingProxyType({})
 
 
 class Encoder(Frozen):
@@ -130,14 +135,53 @@ def _from_entry_point(point: metadata.EntryPoint) -> Encoder:
         raise CheckpointError(f"{where}: {first_problem(error)}") from None
 
 
+def read_encoders(tables: Mapping[str, Any]) -> dict[str, Encoder]:
+    """Return the encoders of a run file's tables ``[encoders.NAME]``, whose keys are the fields of `Encoder`.
+
+    Raises
+    ------
+    CheckpointError
+        Naming the table and its key.
+    """
+    found = {}
+    for name, table in tables.items():
+        where = f"[encoders.{shown(name)[1:-1]}]"
+        if name in _registry():
+            raise CheckpointError(f"{where}: an encoder of this name is registered: choose another")
+        if not isinstance(table, Mapping) or "name" in table:
+            raise CheckpointError(
+                f"{where}: expected the lines model_type, hub_id, revision, config and the like"
+            )
+        try:
+            found[name] = Encoder.model_validate({**table, "name": name})
+        except ValidationError as error:
+            raise CheckpointError(f"{where}: {first_problem(error)}") from None
+        _check_own(found[name], where)
+    return found
+
+
+def _check_own(encoder: Encoder, where: str) -> None:
+    if encoder.layers is not None:
+        raise CheckpointError(
+            f"{where}: an @ says which layers of an encoder are taken: leave it out"
+        )
+    if encoder.model_type == "linear":
+        raise CheckpointError(f"{where}: model_type 'linear' is the floor's, which is called tfidf")
+    if encoder.hub_id is None and encoder.package is None and not encoder.config:
+        raise CheckpointError(
+            f"{where}: neither hub_id, package nor config: nothing says what it is; for weights in a "
+            "directory, pass --weights NAME=DIR without a table"
+        )
+
+
 def encoder_names() -> tuple[str, ...]:
     """Return the names of the registered encoders."""
     return tuple(_registry())
 
 
-def default_encoders() -> tuple[str, ...]:
+def default_encoders(own: Mapping[str, Encoder] = _NONE) -> tuple[str, ...]:
     """Return the names of those that a run measures which names none."""
-    return tuple(name for name, encoder in _registry().items() if encoder.default)
+    return tuple(name for name, encoder in {**_registry(), **own}.items() if encoder.default)
 
 
 def encoder_at(hub_id: str, revision: str) -> Encoder | None:
@@ -146,7 +190,9 @@ def encoder_at(hub_id: str, revision: str) -> Encoder | None:
     return next((e for e in _registry().values() if (e.hub_id, e.revision) == there), None)
 
 
-def get_encoder(name: str, weights: Path | None = None) -> Encoder:
+def get_encoder(
+    name: str, weights: Path | None = None, *, own: Mapping[str, Encoder] = _NONE
+) -> Encoder:
     """Look up an encoder.
 
     Parameters
@@ -157,6 +203,8 @@ def get_encoder(name: str, weights: Path | None = None) -> Encoder:
     weights : Path, optional
         A directory with the weights of an encoder that is not registered: its architecture is
         then read from the ``config.json`` there.
+    own : mapping of str to Encoder, optional
+        Of a run file's tables, see `read_encoders`.
 
     Returns
     -------
@@ -169,19 +217,19 @@ def get_encoder(name: str, weights: Path | None = None) -> Encoder:
     """
     check_encoder_name(name)
     base = base_of(name)
-    found = _whole(base, weights)
+    found = _whole(base, weights, {**_registry(), **own})
     if layers_of(name) is not None and found.model_type == "linear":
         raise CheckpointError(f"encoder {name}: {base} has no layers: leave the @ out")
     return found.model_copy(update={"name": name})
 
 
-def _whole(name: str, weights: Path | None) -> Encoder:
+def _whole(name: str, weights: Path | None, encoders: Mapping[str, Encoder]) -> Encoder:
     """Look up an encoder with all of its layers."""
-    known = _registry().get(name)
+    known = encoders.get(name)
     if weights is None:
         if known is None:
             raise CheckpointError(
-                f"{unknown_name('encoder', name, _registry())}; "
+                f"{unknown_name('encoder', name, encoders)}; "
                 f"for one of your own add --weights {name}=DIR or --checkpoint {name}-SCHEME=DIR"
             )
         return known
@@ -309,8 +357,6 @@ def build_model(encoder: Encoder, weights: Weights, labels: tuple[str, ...], *, 
         If a tensor of the encoder is missing, of another shape or not finite, or transformers
         knows no such architecture.
     """
-    from transformers import AutoConfig, AutoModelForSequenceClassification
-
     head = {
         "num_labels": len(labels),
         "id2label": dict(enumerate(labels)),
@@ -318,10 +364,7 @@ def build_model(encoder: Encoder, weights: Weights, labels: tuple[str, ...], *, 
         "problem_type": f"{'multi' if kind == 'multilabel' else 'single'}_label_classification",
     }
     if weights.path is None:
-        config = AutoConfig.for_model(encoder.model_type, **encoder.config, **head)
-        if encoder.layers is not None:
-            shallower(config, encoder.layers, encoder=encoder.name)
-        return AutoModelForSequenceClassification.from_config(config).eval()
+        return build_random(encoder.name, encoder.model_type, {**encoder.config, **head})
     return load_encoder(read_directory(weights.path), head, encoder=encoder.name)
 
 

@@ -28,10 +28,10 @@ _FORM = (
     "output_hidden_states",
     "torchscript",
 )
-_HEAD = ("id2label", "label2id", "num_labels", "_num_labels", "problem_type", POOLING)
+HEAD = ("id2label", "label2id", "num_labels", "_num_labels", "problem_type", POOLING)
 _REPEATED = re.compile(r"layer|block|group|repeat|depth")
 _WIDTH = re.compile(r"(size|dim|width)$")
-_MOST_LAYERS = 1024
+MOST_LAYERS = 1024
 _SPARE_PARAMETERS = 20_000_000
 """A fresh head's, and what a small file may lack, before it is looked at tensor by tensor."""
 
@@ -103,7 +103,7 @@ def build_config(directory: Directory, head: Mapping[str, Any]) -> Any:
 
     values = {key: v for key, v in directory.config.items() if key not in _FORM}
     if head:
-        values = {key: v for key, v in values.items() if key not in _HEAD} | dict(head)
+        values = {key: v for key, v in values.items() if key not in HEAD} | dict(head)
     file, kind = directory.path / CONFIG, values.pop("model_type")
     if kind not in CONFIG_MAPPING:
         raise CheckpointError(
@@ -192,8 +192,8 @@ def _skeleton(directory: Directory, config: Any, kind: Any) -> Any:
     """Build the model without memory for its weights, once it is sure that it is not a giant."""
     import torch
 
-    file, most = directory.path / CONFIG, max(_MOST_LAYERS, len(directory.tensors))
-    for key, count in _repeats(directory.config):
+    file, most = directory.path / CONFIG, max(MOST_LAYERS, len(directory.tensors))
+    for key, count in repeats(directory.config):
         if count > most:
             raise CheckpointError(
                 f"{file}: {shown(key)} asks for {count:.3g} parts, but the weights hold "
@@ -216,11 +216,11 @@ def _skeleton(directory: Directory, config: Any, kind: Any) -> Any:
     return skeleton
 
 
-def _repeats(config: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def repeats(config: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Yield what of a config says how often something is built, and how often."""
     for key, value in config.items():
         if isinstance(value, dict):
-            yield from _repeats(value)
+            yield from repeats(value)
         elif _REPEATED.search(key) and not _WIDTH.search(key):
             each = value if isinstance(value, list) else [value]
             numbers = [min(n, 1e9) for n in each if type(n) is int]

@@ -20,7 +20,7 @@ from goemo_eval.models.encoders import (
     check_encoder_name,
     default_encoders,
     encoder_names,
-    get_encoder,
+    read_encoders,
 )
 from goemo_eval.models.layers import base_of
 from goemo_eval.models.linear import ENCODER as FLOOR
@@ -74,6 +74,7 @@ def matrix(options: Options, *, budgets: Budgets | None = None) -> Matrix:
         strategy=options.thresholds,
         groups=options.groups,
         checkpoints=brought,
+        encoders=read_encoders(options.encoder_tables),
         weights=_directories("--weights", options.weights),
         teachers=teachers,
         floor_teaches=floor_teaches,
@@ -125,7 +126,7 @@ def _cells(options: Options, plan: Plan) -> list[Cell]:
     for encoder, scheme, seed in product(encoders, schemes, options.seeds):
         if _lacks_checkpoint(encoder, scheme, options, plan):
             continue
-        own = [LINEAR] if _is_linear(encoder) else [e for e in engines if e != LINEAR]
+        own = [LINEAR] if _is_linear(encoder, plan) else [e for e in engines if e != LINEAR]
         cells += [
             Cell(encoder=encoder, scheme=scheme, engine=engine, precision=precision, seed=seed)
             for engine, precision in product(own, precisions)
@@ -141,11 +142,11 @@ def _encoders(options: Options, plan: Plan) -> Sequence[str]:
             f"--checkpoint {pairs} was fine-tuned with one seed: pass one seed, or leave it out"
         )
     brought = dict.fromkeys([*(encoder for encoder, _ in plan.checkpoints), *plan.weights])
-    names = options.encoders or tuple(brought) or default_encoders()
+    names = options.encoders or tuple(brought) or default_encoders(plan.encoders)
     for name in names:
         check_encoder_name(name)
         if not any(name == encoder for encoder, _ in plan.checkpoints):
-            get_encoder(name, plan.weights_of(name))
+            plan.encoder(name)
     used = {*names, *map(base_of, names)}
     unused = [name for name in brought if name not in used]
     if unused:
@@ -182,7 +183,7 @@ def _lacks_checkpoint(encoder: str, scheme: str, options: Options, plan: Plan) -
         return False
     if (encoder, scheme) in plan.checkpoints or plan.weights_of(encoder) is not None:
         return False
-    if options.schemes and encoder not in encoder_names():
+    if options.schemes and encoder not in (*encoder_names(), *plan.encoders):
         raise CheckpointError(
             f"--schemes names {scheme}, but no checkpoint of {encoder} was brought for it: add "
             f"--checkpoint {encoder}-{scheme}=DIR"
@@ -225,7 +226,7 @@ def _check_teachers(plan: Plan, cells: Sequence[Cell]) -> None:
     """Refuse teachers whom nobody learns from, and students without a teacher."""
     taught = set()
     for encoder, scheme in dict.fromkeys((cell.encoder, cell.scheme) for cell in cells):
-        if (encoder, scheme) in plan.checkpoints or _is_linear(encoder):
+        if (encoder, scheme) in plan.checkpoints or _is_linear(encoder, plan):
             continue
         if plan.recipe_of(encoder, scheme).teacher_weight == 0:
             continue
@@ -264,8 +265,8 @@ def _known(kind: str, names: Sequence[str], known: Sequence[str]) -> Sequence[st
     return names
 
 
-def _is_linear(encoder: str) -> bool:
+def _is_linear(encoder: str, plan: Plan) -> bool:
     try:
-        return get_encoder(encoder).model_type == LINEAR
+        return plan.encoder(encoder).model_type == LINEAR
     except GoemoError:
         return False

@@ -58,6 +58,8 @@ def _holder(asked: HubEncoder, options: Options, places: Mapping[str, HubEncoder
     """Return what has an encoder's name already, if anything has."""
     if asked.name in encoder_names():
         return "a registered encoder"
+    if asked.name in options.encoder_tables:
+        return "a table of the run file"
     if asked.name in options.weights:
         return "--weights"
     if any(asked.name == pair.partition("-")[0] for pair in options.checkpoint):

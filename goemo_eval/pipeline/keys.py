@@ -65,6 +65,12 @@ class FitKey(Key):
         return f"{self.encoder}-{self.scheme['name']}"
 
 
+class OwnKey(FitKey):
+    """A stand-in of an architecture that a run file describes."""
+
+    architecture: dict[str, Any]
+
+
 class TeachKey(Key):
     """A teacher's logits on the training texts."""
 

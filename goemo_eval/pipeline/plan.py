@@ -13,6 +13,7 @@ from goemo_eval.data.dataset import Dataset
 from goemo_eval.data.schemes import Scheme, get_scheme
 from goemo_eval.data.task import Task, task_of
 from goemo_eval.measure.scenarios import Scenario
+from goemo_eval.models.encoders import Encoder, get_encoder
 from goemo_eval.models.layers import base_of
 from goemo_eval.models.recipes import Recipe
 
@@ -85,6 +86,8 @@ class Plan:
         Schemes of the user's: class -> the labels that it stands for.
     checkpoints : mapping of (encoder, scheme) to Path
         Fine-tuned checkpoints that the user brings.
+    encoders : mapping of str to Encoder
+        Encoders of the user's own, by their names.
     weights : mapping of encoder to Path
         Pretrained weights that the user brings.
     teachers : mapping of scheme to tuple of Path
@@ -108,6 +111,7 @@ class Plan:
     strategy: str | None = None
     groups: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     checkpoints: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    encoders: Mapping[str, Encoder] = field(default_factory=dict)
     weights: Mapping[str, Path] = field(default_factory=dict)
     teachers: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     floor_teaches: bool = False
@@ -137,6 +141,10 @@ class Plan:
     def recipe_of(self, encoder: str, scheme: str) -> Recipe:
         """Return the recipe of an encoder under a scheme."""
         return self.recipe.for_cell(encoder, scheme)
+
+    def encoder(self, name: str) -> Encoder:
+        """Look an encoder up, by its name with the layers that are taken of it."""
+        return get_encoder(name, self.weights_of(name), own=self.encoders)
 
     def weights_of(self, encoder: str) -> Path | None:
         """Return the pretrained weights that were brought for an encoder, or for the whole of its layers."""

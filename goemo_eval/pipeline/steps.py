@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from goemo_eval.engines.registry import ENGINES
 from goemo_eval.measure.environment import versions
 from goemo_eval.measure.scenarios import texts_sha256
 from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint
-from goemo_eval.models.encoders import find_weights, get_encoder
+from goemo_eval.models.encoders import Encoder, find_weights
+from goemo_eval.models.layers import base_of
 from goemo_eval.models.linear import LinearOptions
 from goemo_eval.models.recipes import effective_compute
 from goemo_eval.pipeline.children import in_fork, in_new_process
@@ -33,6 +34,7 @@ from goemo_eval.pipeline.keys import (
     DecideKey,
     DistilKey,
     FitKey,
+    OwnKey,
     PredictKey,
     RepairKey,
     digest_of,
@@ -123,7 +125,7 @@ def fit(run: Run, cell: Cell) -> Fitted:
         in_fork(check_checkpoint, checkpoint)
         return Fitted(checkpoint, None)
     directory = plan.weights_of(cell.encoder)
-    encoder = get_encoder(cell.encoder, directory)
+    encoder = plan.encoder(cell.encoder)
     if encoder.model_type == LINEAR:
         return Fitted(_read_kept(_fit_floor(run, cell)), None)
     weights = find_weights(encoder, directory)
@@ -187,8 +189,16 @@ def fit(run: Run, cell: Cell) -> Fitted:
     if reason is None:
         entry = run.store.get_or(key, train)
     else:
-        entry = run.store.get_or(FitKey(trained=False, **common), stand_in)
+        entry = run.store.get_or(_stand_in_key(plan, encoder, common), stand_in)
     return Fitted(_read_kept(entry), reason)
+
+
+def _stand_in_key(plan: Plan, encoder: Encoder, common: Mapping[str, Any]) -> FitKey:
+    """Return the key of random weights: of an encoder of one's own, what it looks like is part of it."""
+    if base_of(encoder.name) not in plan.encoders:
+        return FitKey(trained=False, **common)
+    looks = encoder.model_dump(mode="json", include={"model_type", "config"})
+    return OwnKey(trained=False, architecture=looks, **common)
 
 
 def _read_kept(entry: Entry) -> Checkpoint:

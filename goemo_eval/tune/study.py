@@ -26,7 +26,7 @@ from goemo_eval.data.dataset import random_rows, subset
 from goemo_eval.errors import DivergedError, TuneError
 from goemo_eval.measure.scoring import validation_score
 from goemo_eval.models.distillation import Teacher
-from goemo_eval.models.encoders import find_weights, get_encoder
+from goemo_eval.models.encoders import find_weights
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.training import fine_tune
 from goemo_eval.models.validation import Validation
@@ -208,7 +208,7 @@ class _Worker:
 
         plan = self._run.plan
         directory = plan.weights_of(self._search.encoder)
-        encoder = get_encoder(self._search.encoder, directory)
+        encoder = plan.encoder(self._search.encoder)
         origin = trial.user_attrs.get(_RETRY_OF, trial.number)
         facts = recipe.training_facts() | {"name": ""}
         teacher = self._teacher if recipe.teacher_weight else None

@@ -191,6 +191,10 @@ FILES = [
     ("file", "[gate]\nbaseline = 'nowhere.json'\n", "nowhere.json"),
     ("file", "[budgets]\nmax_size = 1\n", "[budgets]: unknown limit 'max_size'"),
     ("file", "[budgets.cells.tfdf-raw-linear-int8]\nmax_size_mb = 1\n", "unknown encoder 'tfdf'"),
+    ("file", "[encoders]\nmine = 3\n", "[encoders.mine]: expected the lines"),
+    ("file", "[encoders.mine]\nmodel_type = 3\n", "[encoders.mine]: model_type: Input should"),
+    ("file", "[encoders.mine]\nmodel = 'bert'\n", "[encoders.mine]: model_type: Field required"),
+    ("file", "[encoders.tfidf]\nmodel_type = 'bert'\n", "[encoders.tfidf]: an encoder of this"),
     ("file", "[schemes.mine]\na = ['nobody']\n", "nobody"),
     ("file", "[schemes.raw]\na = ['joy']\n", "raw"),
     ("file", "[schemes]\nmine = 3\n", "schemes"),
@@ -310,7 +314,9 @@ def test_one_cell_from_the_command_line(capsys: Capture, project: Path) -> None:
 
 
 def test_doctor(capsys: Capture, somewhere: Path) -> None:
-    (somewhere / "rows.csv").write_text("text,labels\n" + "a text,x\nanother,y\n" * 20)
+    (somewhere / "rows.csv").write_text(
+        "text,labels\n" + "".join(f"text {i},{'xy'[i % 2]}\n" for i in range(40))
+    )
     (somewhere / "goemo.toml").write_text(
         "[data]\nsource = 'rows.csv'\n[run]\nstore = 'kept'\nweights = { mine = '.' }\n"
     )

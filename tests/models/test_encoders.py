@@ -26,6 +26,7 @@ from goemo_eval.models.encoders import (
     get_encoder,
     hub_weights,
     package_weights,
+    read_encoders,
 )
 from goemo_eval.models.pretrained import load_pretrained
 from goemo_eval.models.writing import write_untrained
@@ -366,7 +367,7 @@ def test_a_config_alone_makes_no_weights(tmp_path: Path, weights_dir: Callable[.
     assert "only safetensors are loaded" in refused(lambda: build(tmp_path))
 
 
-TABLE = {"model_type": "bert", "hub_id": "owner/name", "revision": "0" * 40}
+TABLE: dict[str, Any] = {"model_type": "bert", "hub_id": "owner/name", "revision": "0" * 40}
 
 
 @pytest.fixture
@@ -412,3 +413,43 @@ def test_packages_that_bring_something_else(
 ) -> None:
     point(name, table)
     assert message in refused(encoder_names)
+
+
+SMALL = {"hidden_size": 16, "num_attention_heads": 2}
+
+
+def test_encoders_of_a_run_file() -> None:
+    own = read_encoders({"mine": TABLE, "small": {"model_type": "bert", "config": SMALL}})
+    assert get_encoder("mine", own=own) == Encoder(name="mine", **TABLE)
+    assert get_encoder("small@1", own=own).name == "small@1"
+    assert default_encoders(own) == default_encoders()
+    asked = read_encoders({"mine": TABLE | {"default": True}})
+    assert default_encoders(asked) == (*default_encoders(), "mine")
+    assert "known are albert, " in refused(lambda: get_encoder("other", own=own))
+    assert ", mine, " in refused(lambda: get_encoder("other", own=own))
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "message"),
+    [
+        ("minilm", TABLE, "[encoders.minilm]: an encoder of this name is registered"),
+        ("mine", 3, "[encoders.mine]: expected the lines model_type, hub_id"),
+        ("mine", {}, "[encoders.mine]: model_type: Field required"),
+        ("mine", TABLE | {"name": "other"}, "[encoders.mine]: expected the lines model_type"),
+        ("A B", TABLE, "[encoders.A B]: name: String should match pattern"),
+        ("\x1b[2J", TABLE, "[encoders.\\x1b[2J]: name: String should match pattern"),
+        ("", TABLE, "[encoders.]: name: String should match pattern"),
+        ("mine@3", TABLE, "[encoders.mine@3]: an @ says which layers"),
+        ("mine", TABLE | {"layers": 3}, "[encoders.mine]: layers: Extra inputs are not permitted"),
+        ("mine", TABLE | {"revision": "main"}, "revision: String should match pattern"),
+        ("mine", TABLE | {"hub_id": "../../etc/x"}, "hub_id: String should match pattern"),
+        ("mine", TABLE | {"config": 3}, "config: Input should be a valid dictionary"),
+        ("mine", TABLE | {"default": "perhaps"}, "default: Input should be a valid boolean"),
+        ("mine", {"model_type": "bert", "package": "x"}, "package and sha256 go together"),
+        ("mine", {"model_type": "../x", "config": SMALL}, "model_type: String should match"),
+        ("mine", {"model_type": "linear", "config": SMALL}, "the floor's, which is called tfidf"),
+        ("mine", {"model_type": "bert"}, "neither hub_id, package nor config"),
+    ],
+)
+def test_tables_of_a_run_file_that_are_none(name: str, table: Any, message: str) -> None:
+    assert message in refused(lambda: read_encoders({name: table}))

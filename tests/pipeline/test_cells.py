@@ -60,6 +60,16 @@ def test_a_scheme_of_ones_own(tmp_path: Path) -> None:
     assert found.plan.scheme("money").labels == ("money", "rest")
 
 
+def test_an_encoder_of_ones_own_is_a_table_of_the_run_file(tmp_path: Path) -> None:
+    (tmp_path / "goemo.toml").write_text(
+        "[run]\nencoders = ['mine@2', 'tfidf']\nschemes = ['raw']\nprecisions = ['fp32']\n"
+        "[encoders.mine]\nmodel_type = 'bert'\n[encoders.mine.config]\nnum_hidden_layers = 4\n"
+    )
+    found = matrix(read_options({}, run_file=tmp_path / "goemo.toml"))
+    assert [cell.id for cell in found.cells] == ["mine@2-raw-torch-fp32", "tfidf-raw-linear-fp32"]
+    assert found.plan.encoder("mine@2").config == {"num_hidden_layers": 4}
+
+
 @pytest.fixture
 def brought(tiny_weights_dir: Path, tmp_path: Path) -> Callable[..., Any]:
     (tmp_path / "mine").mkdir()

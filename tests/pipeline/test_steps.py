@@ -13,6 +13,7 @@ import pytest
 from goemo_eval.engines.artifact import read_info
 from goemo_eval.engines.base import logits
 from goemo_eval.errors import CellError, CheckpointError
+from goemo_eval.models.encoders import read_encoders
 from goemo_eval.pipeline import steps, timing
 from goemo_eval.pipeline.assemble import add_times, measure
 from goemo_eval.pipeline.plan import Plan
@@ -144,36 +145,34 @@ def test_a_store_that_lost_everything_but_the_scores_makes_the_rest_again(
     assert (found.scores, found.artifact) == (expected.scores, expected.artifact)
 
 
-def test_without_pretrained_weights_a_cell_is_timed_and_not_scored(
-    run_of: RunOf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from goemo_eval.models.encoders import Encoder, Weights
-
-    small = Encoder(
-        name="tiny",
-        model_type="bert",
-        config={
-            "vocab_size": 30522,
-            "hidden_size": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "intermediate_size": 32,
-        },
-    )
-    monkeypatch.setattr(steps, "get_encoder", lambda *_: small)
-    monkeypatch.setattr(
-        steps, "find_weights", lambda *_: Weights("random", "random", reason="out of reach")
-    )
-    run = run_of()
-    record = add_times(run, measure(run, INT8))
+def test_without_pretrained_weights_a_cell_is_timed_and_not_scored(run_of: RunOf) -> None:
+    tables: dict[str, Any] = {
+        "described": {
+            "model_type": "bert",
+            "config": {
+                "vocab_size": 30522,
+                "hidden_size": 16,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 2,
+                "intermediate_size": 32,
+            },
+        }
+    }
+    run = run_of(encoders=read_encoders(tables))
+    cell = INT8.model_copy(update={"encoder": "described"})
+    record = add_times(run, measure(run, cell))
     assert record.scores is None
     assert record.decisions is None
-    assert record.unscored_reason == "no pretrained weights: out of reach"
+    assert record.unscored_reason == "no pretrained weights: described is not on the hub"
     assert record.memory is not None
     assert record.memory.texts == steps.PROBE_TEXTS
     assert "real" in record.latency
     assert not record.speedups
     assert "scores" not in run.store.made
+    # What it looks like is part of its key.
+    tables["described"]["config"]["intermediate_size"] = 48
+    other = fit(run_of(encoders=read_encoders(tables)), cell).checkpoint
+    assert other.content_sha256 != fit(run, cell).checkpoint.content_sha256
 
 
 def test_never_training_leaves_a_cell_unscored(run_of: RunOf, tmp_path: Path) -> None:
