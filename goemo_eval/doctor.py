@@ -20,6 +20,9 @@ from goemo_eval.pipeline.cells import LINEAR, SAMPLE, dataset_of
 from goemo_eval.pipeline.store import default_store
 from goemo_eval.pipeline.upkeep import shelves
 
+UNUSABLE = ("broken", "not usable")
+"""States of what was named and cannot be used."""
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -152,6 +152,7 @@ def train(
         raise CheckpointError(
             f"cannot fine-tune {encoder}: {fitted.unscored_reason}; pass --weights {encoder}=DIR"
         )
+    _say_all(*found.plan.dataset.notes.lines(), *fitted.checkpoint.notes)
     path = fitted.checkpoint.path
     print(shutil.copytree(path, out) if out is not None else path)
 
@@ -216,7 +217,7 @@ def evaluate(
     """
     from goemo_eval.pipeline.assemble import add_times, measure
     from goemo_eval.pipeline.cells import matrix
-    from goemo_eval.pipeline.steps import Run
+    from goemo_eval.pipeline.steps import Run, fit
     from goemo_eval.pipeline.store import Store, default_store
     from goemo_eval.records.files import dump_records
 
@@ -232,8 +233,10 @@ def evaluate(
     work = Run(found.plan, store)
     try:
         record = add_times(work, measure(work, found.cells[0]))
+        notes = fit(work, found.cells[0]).checkpoint.notes
     finally:
         store.close()
+    _say_all(*found.plan.dataset.notes.lines(), *notes)
     if as_json:
         print(dump_records([record]), end="")
     else:
@@ -264,6 +267,11 @@ def _say(text: str) -> None:
     from goemo_eval.records.values import escaped
 
     say(f"goemo-eval: {escaped(text)}")
+
+
+def _say_all(*texts: str) -> None:
+    for text in texts:
+        _say(text)
 
 
 def _told(record: Record) -> list[tuple[str, str]]:

@@ -305,8 +305,10 @@ def test_one_cell_from_the_command_line(capsys: Capture, project: Path) -> None:
     (project / "one.json").write_text(out)
     (record,) = read_records(project / "one.json")
     assert record.latency["single"].times_s
-    code, out, _ = run(capsys, "evaluate", *CELL, "--precision", "int8")
+    code, out, err = run(capsys, "evaluate", *CELL, "--precision", "int8")
     assert "Macro-F1 test" in out
+    # What a user should know of the data, as the whole run says it.
+    assert "no labels.txt beside the files" in err
     code, out, _ = run(capsys, "train", *CELL, "--out", "mine")
     assert code == 0
     assert (project / "mine" / "goemo.json").is_file()
@@ -321,7 +323,7 @@ def test_doctor(capsys: Capture, somewhere: Path) -> None:
         "[data]\nsource = 'rows.csv'\n[run]\nstore = 'kept'\nweights = { mine = '.' }\n"
     )
     code, out, _ = run(capsys, "doctor")
-    assert code == 0
+    assert code == 2  # the weights
     for words in (
         "machine isa flags",
         "machine threads",
@@ -338,7 +340,7 @@ def test_doctor(capsys: Capture, somewhere: Path) -> None:
     ):
         assert words in " ".join(out.split())
     code, out, _ = run(capsys, "doctor", "--data", "nowhere", "--json")
-    assert code == 0
+    assert code == 2
     findings = json.loads(out)
     assert {"machine", "version", "engine", "weights", "data", "run file", "store"} == {
         f["topic"] for f in findings
@@ -346,6 +348,8 @@ def test_doctor(capsys: Capture, somewhere: Path) -> None:
     (lost,) = [f for f in findings if f["name"] == "nowhere"]
     assert lost["state"] == "not usable"
     assert "nowhere" in lost["mend"]
+    (somewhere / "goemo.toml").write_text("[data]\nsource = 'rows.csv'\n")
+    assert run(capsys, "doctor")[0] == 0
 
 
 def test_the_store_is_listed_and_swept(capsys: Capture, measured: Any, tmp_path: Path) -> None:
