@@ -148,9 +148,12 @@ class Bundle:
         TypeError, DataError, ScoreError
             As `logits` does.
         """
+        return self.predictions(self.logits(texts))
+
+    def predictions(self, logits: npt.NDArray[np.float32]) -> list[Prediction]:
+        """Return what logits of shape (N, K) say of each text."""
         import numpy as np
 
-        logits = self.logits(texts)
         probabilities, decided = self._probabilities(logits), self.decide(logits)
         labels = self.info.labels
         found = []

@@ -17,11 +17,12 @@ import pytest
 
 from goemo_eval.cli.app import main
 from goemo_eval.deploy.bundle import load_bundle
-from goemo_eval.pipeline.steps import Run
+from goemo_eval.pipeline.steps import Run, predict
 from goemo_eval.records.decisions import unpack_decisions
 from goemo_eval.records.schema import Record
 
 BundleOf = Callable[[str], tuple[Path, Record]]
+ENGINES = ("torch", "onnxruntime", "openvino")
 PLAIN = [
     f"tiny-{scheme}-{engine}-{precision}"
     for scheme in ("raw", "simplified")
@@ -31,6 +32,8 @@ PLAIN = [
 CELLS = [
     *(f"tfidf-{s}-linear-{p}" for s in ("raw", "simplified") for p in ("fp32", "int8")),
     *(f"tiny-{s}-torch-{p}" for s in ("raw", "simplified") for p in ("fp32", "int8")),
+    *(f"tiny+tfidf-raw-{e}-{p}" for e in ENGINES for p in ("fp32", "int8")),
+    "tiny+tfidf-simplified-torch-int8",
     *PLAIN,
 ]
 
@@ -66,6 +69,24 @@ def test_python_and_command_line_decide_as_was_scored(
     rows = [json.loads(line) for line in target.read_text().splitlines()]
     assert [row["row"] for row in rows] == list(range(1, len(texts) + 1))
     np.testing.assert_array_equal(indicator([row["labels"] for row in rows], bundle.info), expected)
+
+
+INT8 = [f"{encoder}-raw-{e}-int8" for encoder in ("tiny", "tiny+tfidf") for e in ENGINES]
+
+
+@pytest.mark.parametrize("cell_id", ["tfidf-raw-linear-int8", *INT8])
+def test_a_text_alone_gets_the_logits_of_served_agreement(
+    small_run: Run, bundle_of: BundleOf, cell_id: str
+) -> None:
+    path, record = bundle_of(cell_id)
+    texts = small_run.plan.task("raw").texts["test"]
+    bundle = load_bundle(path, threads=2)
+    alone = np.concatenate([bundle.logits([text]) for text in texts])
+    expected = predict(small_run, record.cell).logits("test", single=True)
+    np.testing.assert_array_equal(alone, expected)
+    assert record.served is not None
+    agreement = float((bundle.decide(alone) == decisions_of(record)).mean())
+    assert record.served.agreement == pytest.approx(agreement)
 
 
 def code_of(path: Path, says: str) -> str:
@@ -142,7 +163,7 @@ def test_the_fp32_weights_in_a_plain_pipeline(
     "cell_id",
     [
         "tfidf-raw-linear-int8",
-        *(f"tiny-raw-{e}-int8" for e in ("torch", "onnxruntime", "openvino")),
+        *INT8,
     ],
 )
 def test_threads_that_share_a_bundle_get_what_one_gets(

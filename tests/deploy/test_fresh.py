@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,11 +36,11 @@ def bin_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-def run(*words: object) -> subprocess.CompletedProcess[str]:
+def run(*words: object, cwd: Path = Path("/")) -> subprocess.CompletedProcess[str]:
     # Nothing of the tests' own environment may be found there.
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     return subprocess.run(
-        list(map(str, words)), capture_output=True, text=True, check=False, cwd="/", env=kept
+        list(map(str, words)), capture_output=True, text=True, check=False, cwd=cwd, env=kept
     )
 
 
@@ -93,6 +94,36 @@ def test_a_bundle_of_an_engine_that_is_not_installed(
     assert (ended.returncode, ended.stdout) == (2, "")
     assert said in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_the_readme_as_written(bin_dir: Path, tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    text = (root / "README.md").read_text(encoding="utf-8")
+    section = text.partition("## Take it home\n")[2].partition("\n## ")[0]
+    lines = [line.strip() for line in section.splitlines() if line.startswith("    ")]
+    measured = lines[: lines.index("pip install '.[deploy]'")]
+    served = lines[len(measured) + 1 :]
+    assert [len(measured), len(served)] == [3, 2]
+    # Where it is measured, and then on the server: both have installed what the section says.
+    shutil.copytree(root / "examples", tmp_path / "examples")
+    here = Path(sys.executable).parent
+    for commands, where in ((measured[1:], here), (served, bin_dir)):
+        for command in commands:
+            path = f"{where}{os.pathsep}{os.environ['PATH']}"
+            given = {**os.environ, "PATH": path, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+            ended = subprocess.run(
+                command,
+                shell=True,
+                cwd=tmp_path,
+                env=given,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert ended.returncode == 0, ended.stderr
+    code = section.partition("```python\n")[2].partition("```")[0]
+    assert run(bin_dir / "python", "-c", code, cwd=tmp_path).stdout == "('billing',)\n"
+    assert (tmp_path / "labels.jsonl").read_text().count("\n") == 600
 
 
 def test_the_other_commands_say_what_they_need(bin_dir: Path, bundle_of: BundleOf) -> None:
