@@ -5,7 +5,8 @@
 For each bundle: 10,000 rows, then all of them; a run that is killed (SIGKILL) when it has written half, and taken up
 with ``--resume``. Stated are the peak of each process's memory, rows per second, and whether the output equals the
 undisturbed run's. Exit code 1 if it does not, or if the peak is more than a tenth above that of 10,000 rows.
-The texts are short: some words of the bundled sample, in an order that ``--seed`` decides.
+The texts are short: some words of the bundled sample, in an order that ``--seed`` decides, and a number that no other has,
+so that what is kept of words that were seen is seen to be bounded.
 """
 
 from __future__ import annotations
@@ -79,8 +80,8 @@ def write_texts(path: Path, rows: int, *, seed: int) -> None:
     rng = random.Random(seed)  # noqa: S311 - texts, no secrets
     words = " ".join(load_dataset("sample").splits["train"].texts).split()
     with path.open("w", encoding="utf-8") as file:
-        for _ in range(rows):
-            file.write(" ".join(rng.choices(words, k=rng.randint(2, 8))) + "\n")
+        for row in range(rows):
+            file.write(" ".join([*rng.choices(words, k=rng.randint(2, 8)), str(row)]) + "\n")
 
 
 def measure(bundle: Path, few: Path, many: Path, *, rows: int) -> dict[str, Any]:
