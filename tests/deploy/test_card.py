@@ -16,7 +16,15 @@ from goemo_eval.records.schema import Record
 BundleOf = Callable[[str], tuple[Path, Record]]
 
 
-@pytest.mark.parametrize("cell_id", ["tiny-raw-onnxruntime-int8", "tiny-simplified-torch-fp32"])
+@pytest.mark.parametrize(
+    "cell_id",
+    [
+        "tiny-raw-onnxruntime-int8",
+        "tiny-simplified-openvino-int8",
+        "tiny-simplified-torch-fp32",
+        "tfidf-raw-linear-int8",
+    ],
+)
 def test_the_hub_reads_its_head(bundle_of: BundleOf, cell_id: str) -> None:
     path, record = bundle_of(cell_id)
     found = ModelCard.load(path / "README.md")
