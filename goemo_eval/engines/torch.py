@@ -30,6 +30,7 @@ from goemo_eval.models.loading import POOLING
 from goemo_eval.models.pooling import restore_pooling
 from goemo_eval.models.pretrained import Layer, Pretrained, load_pretrained
 from goemo_eval.models.quiet import quiet_transformers
+from goemo_eval.models.static import register_static
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 _SAME = "same"  # key of the file's metadata: name of a tensor -> name of the one that it is
@@ -247,6 +248,7 @@ def _skeleton(path: Path) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
+    register_static()
     with quiet_transformers():
         config = AutoConfig.from_pretrained(path, local_files_only=True)
         with torch.device("meta"):

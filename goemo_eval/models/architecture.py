@@ -10,6 +10,7 @@ from goemo_eval.errors import CheckpointError
 from goemo_eval.models.layers import layers_of, shallower
 from goemo_eval.models.loading import HEAD, MOST_LAYERS, repeats
 from goemo_eval.models.said import said
+from goemo_eval.models.static import register_static
 
 _MOST_PARAMETERS = 2_000_000_000
 
@@ -39,6 +40,7 @@ def build_random(encoder: str, model_type: str, config: Mapping[str, Any]) -> An
     from transformers import AutoModelForSequenceClassification, __version__
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+    register_static()
     where = f"encoder {encoder}"
     if model_type not in CONFIG_MAPPING:
         raise CheckpointError(

@@ -17,6 +17,7 @@ from goemo_eval.models.directory import CONFIG, Directory
 from goemo_eval.models.layers import keep_layers, layers_of, shallower
 from goemo_eval.models.quiet import quiet_transformers
 from goemo_eval.models.said import printable, said
+from goemo_eval.models.static import STATIC, adopt, register_static
 
 POOLING = "goemo_pooling"
 """Key of a config that names the pooling which stands in for the encoder's own."""
@@ -81,7 +82,8 @@ def load_encoder(directory: Directory, head: Mapping[str, Any], *, encoder: str)
     depth = getattr(config, "num_hidden_layers", None)
     taken = layers_of(encoder)
     if taken is None:
-        return _load(directory, config, may_lack=_is_pooler, head="fresh")
+        named = adopt(directory, config) if config.model_type == STATIC else dict
+        return _load(directory, config, may_lack=_is_pooler, head="fresh", prepared=named)
     indices = shallower(config, taken, encoder=encoder)
 
     def prepared(tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,6 +103,7 @@ def build_config(directory: Directory, head: Mapping[str, Any]) -> Any:
     from transformers import __version__
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+    register_static()
     values = {key: v for key, v in directory.config.items() if key not in _FORM}
     if head:
         values = {key: v for key, v in values.items() if key not in HEAD} | dict(head)

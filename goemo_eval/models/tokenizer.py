@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from goemo_eval.errors import CheckpointError
+from goemo_eval.models.directory import read_config
 from goemo_eval.models.quiet import quiet_transformers
 from goemo_eval.models.said import said
+from goemo_eval.models.static import STATIC, register_static
 
 _ROWS_PER_TOKEN = 10
 
@@ -32,6 +34,7 @@ def load_tokenizer_files(path: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
+    register_static()
     with quiet_transformers():
         try:
             tokenizer = AutoTokenizer.from_pretrained(
@@ -46,6 +49,8 @@ def load_tokenizer_files(path: Path) -> Any:
             f"{path}: {type(tokenizer).__name__} has no fast form, and artifacts hold a tokenizer.json: "
             "convert the tokenizer and save that file there"
         )
+    if tokenizer.pad_token_id is None and read_config(path)["model_type"] == STATIC:
+        _pad_like_bert(tokenizer)
     if tokenizer.pad_token_id is None:
         raise CheckpointError(
             f"{path}: the tokenizer has no padding token, so that texts cannot share a batch: set pad_token "
@@ -59,6 +64,12 @@ def load_tokenizer_files(path: Path) -> Any:
             "tokenizer files that the model was trained with there"
         )
     return tokenizer
+
+
+def _pad_like_bert(tokenizer: Any) -> None:
+    """Name the padding token of a static model, which model2vec leaves unsaid: it is never looked at."""
+    if (token := "[PAD]") in tokenizer.get_vocab():
+        tokenizer.pad_token = token
 
 
 def check_vocabulary(tokenizer: Any, rows: int, *, path: Path) -> None:

@@ -32,7 +32,8 @@ from goemo_eval.models.encoders import Encoder, Weights, get_encoder
 from goemo_eval.models.writing import write_untrained
 
 # Small shapes of the architectures whose graphs are unlike BERT's: a layer that is passed again and again,
-# bottlenecks with norms that are no norms, relative positions, windows with rotated positions.
+# bottlenecks with norms that are no norms, relative positions, windows with rotated positions,
+# and no layers at all.
 SHAPES: dict[str, dict[str, Any]] = {
     "albert": {
         "vocab_size": 8000,
@@ -81,6 +82,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_attention_heads": 2,
         "intermediate_size": 256,
     },
+    "model2vec": {"vocab_size": 8000, "hidden_dim": 96},
 }
 NEURAL = ("torch", "onnxruntime", "openvino")
 LIGHT = ("onnxruntime", "openvino")
@@ -90,7 +92,7 @@ Made = Callable[[str, str], Converter]
 
 
 def untrained(name: str, out: Path, **changes: Any) -> Checkpoint:
-    kind = name.replace("_", "-")
+    kind = name.replace("_", "-")  # as transformers writes it
     encoder = Encoder(name=name, model_type=kind, config=SHAPES[name] | changes)
     return write_untrained(
         encoder,

@@ -50,7 +50,7 @@ def refused(do: Callable[[], object]) -> str:
 
 
 # With a head of 28 labels; the encoders themselves are published as 11.2, 33.4, 22 + 49 (a table of
-# 128,100 rows), 16.8, 30 and 149 million.
+# 128,100 rows), 16.8, 30, 149 and 32.3 million.
 @pytest.mark.parametrize(
     ("name", "millions"),
     [
@@ -64,6 +64,7 @@ def refused(do: Callable[[], object]) -> str:
         ("minilm_roberta", 30.31),
         ("mobilebert", 24.60),
         ("modernbert", 149.63),
+        ("potion_32m", 32.32),
     ],
 )
 def test_published_parameter_counts(name: str, millions: float) -> None:
