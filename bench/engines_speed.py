@@ -1,8 +1,9 @@
 """How fast each engine runs each encoder in FP32 and INT8, beside what the machine's products allow.
 
-Batches of 32 texts of 64 tokens, weights as they are within reach (random ones are as fast), all
-engines taking turns round by round. Writes ``speed.json`` and ``speed.md``; run it on an idle
-machine:
+Every registered encoder, built, converted, compared with torch (within 1e-4, or its engine is told to have
+refused it), quantized, timed and sized. Batches of 32 texts of 64 tokens, weights as they are within reach
+(random ones are as fast), all engines taking turns round by round. Writes ``speed.json`` and ``speed.md``
+after each encoder; given again, it goes on after the last. Run it on an idle machine:
 
     python bench/engines_speed.py --out reports/engines
 """
@@ -14,7 +15,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ from goemo_eval.data.schemes import get_scheme
 from goemo_eval.data.sources import load_dataset
 from goemo_eval.engines.artifact import PRECISIONS, Variant
 from goemo_eval.engines.base import Predictor, TokenBatch, logits
-from goemo_eval.engines.registry import converter, load, missing_engine
+from goemo_eval.engines.registry import converter, load
+from goemo_eval.errors import GoemoError
+from goemo_eval.files import write_atomic
 from goemo_eval.measure.environment import load_average, versions
 from goemo_eval.models.encoders import encoder_names, find_weights, get_encoder
 from goemo_eval.models.writing import write_untrained
@@ -42,7 +45,7 @@ GEMM = (TEXTS * TOKENS, 768, 3072)
 
 
 def main() -> None:
-    """Measure, and write both files."""
+    """Measure, and write both files after each encoder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument(
@@ -56,26 +59,41 @@ def main() -> None:
     options = parser.parse_args()
     if options.isa:
         limit_isa(options.isa)
-    load_start = load_average()
-    result: dict[str, Any] = {
+    facts = {
         "cpu": cpu()[0],
-        "isa_flags": cpu()[1],
+        "isa_flags": list(cpu()[1]),
         "isa_limit": isa_limit(),
         "threads": options.threads,
+        "rounds": options.rounds,
         "versions": versions(),
-        "load_start": load_start,
-        "gemm_gops": gemm_rates(options.threads),
-        "cells": [
-            cell
-            for name in options.encoders
-            for cell in measure(name, rounds=options.rounds, threads=options.threads)
-        ],
     }
-    result["load_end"] = load_average()
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "speed.json").write_text(json.dumps(result, indent=1) + "\n")
-    (options.out / "speed.md").write_text(page(result))
+    result = kept(options.out / "speed.json", facts) or {
+        **facts,
+        "gemm_gops": gemm_rates(options.threads),
+        "encoders": {},
+    }
+    for name in options.encoders:
+        if name in result["encoders"]:
+            continue
+        load = load_average()
+        found = measure(name, rounds=options.rounds, threads=options.threads)
+        result["encoders"][name] = {"load": [load, load_average()], **found}
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_atomic(options.out / "speed.json", (json.dumps(result, indent=1) + "\n").encode())
+        write_atomic(options.out / "speed.md", page(result).encode())
     sys.stdout.write(f"{options.out / 'speed.md'}\n")
+
+
+def kept(file: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what an earlier call measured in the same way on this machine; None where there is nothing."""
+    if not file.is_file():
+        return None
+    found: dict[str, Any] = json.loads(file.read_text())
+    other = [name for name, value in facts.items() if found.get(name) != value]
+    if other:
+        sys.stderr.write(f"{file}: of another {', '.join(other)}: measured anew\n")
+        return None
+    return found
 
 
 def gemm_rates(threads: int) -> dict[str, float]:
@@ -110,42 +128,61 @@ def in_turns(calls: list[Callable[[], Any]], *, rounds: int) -> list[list[float]
     return times
 
 
-def measure(name: str, *, rounds: int, threads: int) -> list[dict[str, Any]]:
-    """Return what each engine and precision needs for one encoder."""
+def measure(name: str, *, rounds: int, threads: int) -> dict[str, Any]:
+    """Return what each engine and precision needs for one encoder, and which engine refused it and why."""
     encoder, sample = get_encoder(name), load_dataset("sample")
     calibration = spread(sample.splits["train"].texts, CALIBRATION_TEXTS)
+    weights = find_weights(encoder)
     predictors: list[Predictor] = []
     sizes: list[int] = []
+    refused: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="goemo-eval-") as scratch:
         checkpoint = write_untrained(
             encoder,
             get_scheme("raw"),
-            weights=find_weights(encoder),
-            out=Path(scratch) / name,
+            weights=weights,
+            out=Path(scratch) / "checkpoint",
             max_length=128,
             seed=0,
         )
-        engines = [engine for engine in NEURAL if missing_engine(engine) is None]
-        for engine in progress(engines, desc=f"converting {name}"):
-            made = converter(checkpoint, engine, calibration=calibration, threads=threads)
-            for precision in PRECISIONS:
-                out = Path(scratch) / f"{engine}-{precision}"
-                out.mkdir()
-                variant = Variant.model_validate({"engine": engine, "precision": precision})
-                artifact = made.write(variant, out)
-                sizes.append(artifact.size_bytes)
-                predictors.append(load(artifact, threads=threads))
-        ids = np.random.default_rng(0).integers(1000, 20000, (TEXTS, TOKENS))
-        batch = TokenBatch(tuple(range(TEXTS)), ids, np.ones_like(ids))
-        times = np.array(in_turns([partial(p.run, [batch]) for p in predictors], rounds=rounds))
-        # On texts, not on the batch: static ranges are fitted to words, and random ids are none.
-        words = spread(sample.splits["test"].texts, ERROR_TEXTS)
-        found = [logits(predictor, words) for predictor in predictors]
+        for engine in progress(NEURAL, desc=f"converting {name}"):
+            try:
+                made = converter(checkpoint, engine, calibration=calibration, threads=threads)
+                for precision in PRECISIONS:
+                    out = Path(scratch) / f"{engine}-{precision}"
+                    out.mkdir()
+                    variant = Variant.model_validate({"engine": engine, "precision": precision})
+                    sizes.append(made.write(variant, out).size_bytes)
+                    predictors.append(load(out, threads=threads))
+            except GoemoError as error:
+                del sizes[len(predictors) :]
+                refused[engine] = str(error).replace(f"{scratch}/", "")
+        rows = compared(predictors, sizes, sample.splits["test"].texts, rounds=rounds)
+    parameters = predictors[0].info.parameters if predictors else None
+    return {
+        "weights": weights.kind,
+        "parameters": parameters,
+        "cells": rows,
+        "refused": refused,
+    }
+
+
+def compared(
+    predictors: list[Predictor], sizes: list[int], texts: Sequence[str], *, rounds: int
+) -> list[dict[str, Any]]:
+    """Time predictors in turns, and compare their logits with the first one's, torch's in FP32."""
+    if not predictors or predictors[0].runtime.engine != "torch":
+        return []
+    ids = np.random.default_rng(0).integers(1000, 20000, (TEXTS, TOKENS))
+    batch = TokenBatch(tuple(range(TEXTS)), ids, np.ones_like(ids))
+    times = np.array(in_turns([partial(p.run, [batch]) for p in predictors], rounds=rounds))
+    # On texts, not on the batch: static ranges are fitted to words, and random ids are none.
+    words = spread(texts, ERROR_TEXTS)
+    found = [logits(predictor, words) for predictor in predictors]
     fp32 = [i for i, p in enumerate(predictors) if p.info.variant.precision == "fp32"]
     best = min(fp32, key=lambda i: float(np.median(times[i])))
     return [
         {
-            "encoder": name,
             "engine": predictor.runtime.engine,
             "precision": predictor.info.variant.precision,
             "median_ms": round(float(np.median(seconds)) * 1e3, 1),
@@ -165,20 +202,32 @@ def measure(name: str, *, rounds: int, threads: int) -> list[dict[str, Any]]:
 
 def page(result: dict[str, Any]) -> str:
     """Return the result as markdown."""
-    rates = result["gemm_gops"]
-    columns = ["encoder", "engine", "precision", "median_ms", "over_torch_fp32"]
+    rates, encoders = result["gemm_gops"], result["encoders"]
+    columns = ["engine", "precision", "median_ms", "over_torch_fp32"]
     columns += ["over_best_fp32", "size_mb", "relative_error"]
+    rows = [
+        [name, each["parameters"] / 1e6, each["weights"], *(cell[column] for column in columns)]
+        for name, each in encoders.items()
+        for cell in each["cells"]
+    ]
+    headers = ["encoder", "M parameters", "weights", *(c.replace("_", " ") for c in columns)]
+    refused = [
+        f"- {name}, {engine}: {reason}"
+        for name, each in encoders.items()
+        for engine, reason in each["refused"].items()
+    ]
+    loads = [load for each in encoders.values() for load in each["load"] if load is not None]
     lines = [
         "# Engines: FP32 and INT8",
         "",
         (
-            f"Forward pass of {TEXTS} texts of {TOKENS} tokens, medians over rounds in which all took turns; ratios "
-            f"are medians of the rounds' ratios. Error: norm of the logits' change over that of torch's FP32 logits, on {ERROR_TEXTS} "
-            "texts of the sample's test split."
+            f"Forward pass of {TEXTS} texts of {TOKENS} tokens, medians over {result['rounds']} rounds in which all took turns; "
+            "ratios are medians of the rounds' ratios. Error: norm of the logits' change over that of torch's FP32 logits, on "
+            f"{ERROR_TEXTS} texts of the sample's test split; of random weights it says what rounding does, not what it costs."
         ),
         "",
         f"{result['cpu']}, {result['threads']} threads, limit {result['isa_limit'] or 'none'}, load "
-        f"{result['load_start']} to {result['load_end']}; "
+        f"{min(loads, default=0):g} to {max(loads, default=0):g}; "
         + ", ".join(f"{name} {version}" for name, version in result["versions"].items())
         + ".",
         "",
@@ -188,19 +237,18 @@ def page(result: dict[str, Any]) -> str:
             "can bring where products are all the work."
         ),
         "",
-        str(
-            tabulate(
-                [[cell[column] for column in columns] for cell in result["cells"]],
-                [column.replace("_", " ") for column in columns],
-                tablefmt="pipe",
-            )
-        ),
+        str(tabulate(rows, headers, tablefmt="pipe", floatfmt=["", ".1f"] + [""] * 8)),
+        "",
+        "## What does not convert",
+        "",
+        *(refused or ["Nothing: each of these encoders runs in each engine at both precisions."]),
         "",
         "## Kernels",
         "",
         *dict.fromkeys(
-            f"- {c['encoder']} {c['engine']} {c['precision']}: {c['kernels']}, {c['isa']}"
-            for c in result["cells"]
+            f"- {name} {c['engine']} {c['precision']}: {c['kernels']}, {c['isa']}"
+            for name, each in encoders.items()
+            for c in each["cells"]
         ),
         "",
     ]

@@ -22,7 +22,7 @@ _PER_LAYER = ("layer_types", "attention_types", "mlp_layer_types")
 class Layers(NamedTuple):
     """Which layers of a stack are kept."""
 
-    count: int
+    count: int  # type: ignore[assignment]
     named: tuple[int, ...] | None
     """Their indices from 0, or None where `count` of them are spread evenly."""
 

@@ -79,7 +79,7 @@ def load_encoder(directory: Directory, head: Mapping[str, Any], *, encoder: str)
         As `load_module`; what is not the encoder's may be missing or left over.
     """
     config = build_config(directory, head)
-    depth = getattr(config, "num_hidden_layers", None)
+    depth: Any = getattr(config, "num_hidden_layers", None)
     taken = layers_of(encoder)
     if taken is None:
         named = adopt(directory, config) if config.model_type == STATIC else dict

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -170,10 +171,26 @@ class _Worker:
                 self._study.sampler = optuna.samplers.TPESampler(
                     seed=int(seed), n_startup_trials=_TPE_STARTUP, constant_liar=True
                 )
+        lost = False
+
+        def score(trial: optuna.Trial) -> float:
+            nonlocal lost
+            try:
+                return self._score(trial, n_trials)
+            except optuna.exceptions.UpdateFinishedTrialError:
+                lost = True
+                raise
+
         with _experiments():
-            self._study.optimize(
-                lambda trial: self._score(trial, n_trials), n_trials=1, catch=(_SurplusError,)
-            )
+            try:
+                self._study.optimize(score, n_trials=1, catch=(_SurplusError,))
+            except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
+                if not lost:  # Optuna cannot tell the end of a trial that has ended
+                    raise
+                sys.stderr.write(
+                    "a trial was taken for lost, and queued again: this worker was silent for longer than "
+                    "twice its --heartbeat-s; it goes on with the next\n"
+                )
 
     def _score(self, trial: optuna.Trial, n_trials: int) -> float:
         """Fine-tune at the trial's point and return its validation Macro-F1."""
@@ -201,6 +218,7 @@ class _Worker:
             frozen = self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             _queue_again(self._study, frozen)
             raise
+        trial.set_user_attr("scored", True)  # refused where another worker has the trial by now
         return max(scores.values()) if recipe.early_stopping_patience else scores[max(scores)]
 
     def _fine_tune(self, trial: optuna.Trial, recipe: Recipe, after_epoch: Any) -> None:

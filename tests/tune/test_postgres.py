@@ -99,7 +99,7 @@ def start(
         command += ["--encoder", "tiny", "--weights", f"tiny={tiny_weights_dir}"]
         command += ["--scheme", "raw", "--data", str(data), "--recipe", str(tmp_path / "base.toml")]
         command += ["--storage", storage, "--store", str(tmp_path / store)]
-        command += ["--threads", "1", "--heartbeat-s", "1"]
+        command += ["--threads", "1", "--heartbeat-s", "8"]
         started.append(
             subprocess.Popen(
                 [sys.executable, "-m", "goemo_eval", *command],

@@ -163,6 +163,38 @@ def test_a_diverged_trial_is_pruned_and_told(
     assert "diverged" in rows[1]["why"]
 
 
+def test_a_worker_that_was_taken_for_dead_drops_its_trial_and_goes_on(
+    command: Command,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Silent for too long, as on a machine that was asleep: what came of its trial is another's."""
+    fine_tune, late = study.fine_tune, ["before an epoch", "after the last"]
+
+    def taken() -> None:
+        url = f"sqlite:///{tmp_path / 'store' / 'tune' / 'studies.db'}"
+        others = optuna.load_study(study_name="tiny-raw-space", storage=url)
+        running = next(t for t in others.get_trials() if t.state.name == "RUNNING")
+        study._queue_again(others, others.tell(running.number, state=optuna.trial.TrialState.FAIL))
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        when = late.pop() if late else ""
+        if when == "before an epoch":
+            taken()
+        done = fine_tune(*arguments, **options)
+        if when == "after the last":
+            taken()
+        return done
+
+    monkeypatch.setattr(study, "fine_tune", slow)
+    assert main(command("epochs = [1, 2]\n", "--sampler", "grid", "--rows", "64")) == 0
+    assert [t.params["epochs"] for t in finished(tmp_path)].count(1) == 1
+    assert len(finished(tmp_path)) == 2
+    assert [t.state.name for t in trials_of(tmp_path)].count("FAIL") == 2
+    assert capsys.readouterr().err.count("taken for lost, and queued again") == 2
+
+
 def test_mistakes_are_one_line(
     command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
