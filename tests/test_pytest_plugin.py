@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -355,11 +356,30 @@ def test_an_error_of_ours_in_a_test_of_theirs_is_a_failure_like_any(
     assert result.ret == 1
 
 
-def test_asleep_it_imports_nothing_of_weight() -> None:
-    """Another project's test run pays for one small module."""
-    heavy = "{'torch', 'transformers', 'numpy', 'pydantic', 'typer', 'goemo_eval.options'}"
-    code = f"import sys, goemo_eval.pytest_plugin; print(sorted({heavy} & set(sys.modules)))"
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+def test_asleep_it_imports_nothing_of_weight(tmp_path: Path) -> None:
+    """Another project's whole test run pays for one module, and for nothing that the module imports."""
+    (tmp_path / "test_theirs.py").write_text("def test_own():\n    pass\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    code = (
+        "import sys, pytest\n"
+        "words = ['-q', '-p', 'no:cacheprovider', '-p', 'goemo_eval.pytest_plugin']\n"
+        "before = None\n"
+        "class Watch:\n"
+        "    def pytest_sessionfinish(self):\n"
+        "        global before\n"
+        "        before = {*sys.modules}\n"
+        "assert pytest.main(words, [Watch()]) == 0\n"
+        "ours = sorted(name for name in before if name.startswith('goemo_eval'))\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'pydantic', 'typer', 'pandas', 'sklearn'} & before\n"
+        "print('SEEN', ours, sorted(heavy))\n"
     )
-    assert result.stdout == "[]\n"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    )
+    (seen,) = [line for line in result.stdout.splitlines() if line.startswith("SEEN")]
+    assert seen == "SEEN ['goemo_eval', 'goemo_eval.pytest_plugin'] []"
