@@ -6,8 +6,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-ENCODER_NAME = r"^[a-z0-9_]{1,64}(@[0-9]{1,3}(\.[0-9]{1,3})*)?$"
+ENCODER_NAME = r"^[a-z0-9_]{1,64}(@[0-9]{1,3}(\.[0-9]{1,3})*)?(\+tfidf)?$"
 """An encoder in cell ids, which join names with hyphens; after the @, the layers that are taken of it."""
+MIXED = "+tfidf"
+"""What follows its name where the floor stands beside it (`goemo_eval.models.mixture`)."""
 EncoderName = Annotated[str, Field(pattern=ENCODER_NAME)]
 
 

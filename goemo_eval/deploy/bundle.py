@@ -258,12 +258,14 @@ def _check_one_piece(path: Path, info: BundleInfo, described: ArtifactInfo) -> N
         "precision": info.precision,
         "labels": info.labels,
         "tokens": info.tokens,
+        "floor_weight": info.floor_weight,
     }
     theirs = {
         "engine": described.variant.engine,
         "precision": described.variant.precision,
         "labels": described.labels,
         "tokens": described.tokens,
+        "floor_weight": described.floor_weight,
     }
     differing = [name for name, value in own.items() if theirs[name] != value]
     listed = {DESCRIPTION: info.artifact_sha256, **described.files}

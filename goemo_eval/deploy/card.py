@@ -74,10 +74,16 @@ def _head(info: BundleInfo) -> str:
         else "one label a text, the most probable"
     )
     labels = ", ".join(f"`{shown(label)}`" for label in info.labels)
+    beside = ""
+    if info.floor_weight is not None:
+        beside = (
+            f" Its logits are {1 - info.floor_weight:.0%} the encoder's and {info.floor_weight:.0%} those of a linear "
+            "model of n-grams beside it."
+        )
     return f"""# {info.cell}
 
 A text classifier for a CPU, made and measured by goemo-eval: {info.encoder} under the scheme *{info.scheme}*, run by {info.engine} in
-{info.precision.upper()}. It predicts {len(info.labels)} labels, {how}:
+{info.precision.upper()}.{beside} It predicts {len(info.labels)} labels, {how}:
 {labels}.
 
 **Intended use**: texts like those of *{shown(info.data.name)}*, on which it was trained and scored. It was not tested on any others, nor for

@@ -138,6 +138,8 @@ class BundleInfo(Frozen):
     batch_rule: BatchRule
     kept_fp32: tuple[str, ...]
     smoothed: bool
+    floor_weight: Unit | None = None
+    """Of the floor's logits, which are added to the encoder's; None: there is no floor beside it."""
     pooling: str | None
     """What the head reads, where that is another thing than the architecture's own."""
     parameters: Count

@@ -123,6 +123,7 @@ def describe_cell(record: Record, artifact: Path) -> BundleInfo:
             batch_rule=_batch_rule(found.info),
             kept_fp32=record.kept_fp32,
             smoothed=record.smoothed,
+            floor_weight=found.info.floor_weight,
             pooling=_pooling(artifact),
             parameters=record.parameters,
             size_bytes=found.size_bytes,

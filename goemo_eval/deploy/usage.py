@@ -92,10 +92,15 @@ _PIPELINE_MULTICLASS = """labels = [row[0]["label"] for row in scores]"""
 _OTHERWISE = """
 Plain transformers reads these files otherwise than they are meant{why}: use this library.
 """
+_BESIDE = """
+What {engine} runs here is the encoder alone: this library adds the floor's logits, which the thresholds count on.
+"""
 
 
 def usage(info: BundleInfo) -> str:
     """Return the section on use of a model card: markdown with code to be run in the bundle's directory."""
+    if info.floor_weight is not None:
+        return _OURS + _BESIDE.format(engine=info.engine)
     if info.engine in ("onnxruntime", "openvino"):
         return _OURS + _graph(info)
     if info.engine != "torch":

@@ -68,6 +68,8 @@ class ArtifactInfo(Frozen):
     """Whether INT8 was made for a CPU with dot-product instructions (8 bits), or without (7)."""
     tokens: TokensInfo | None = None
     """None where the model reads texts, not token ids."""
+    floor_weight: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Of the floor's logits, where it stands beside the encoder (`goemo_eval.engines.mixture`)."""
     checkpoint_sha256: str
     """Content of the checkpoint that it was converted from."""
     files: dict[str, str] = Field(default_factory=dict)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from goemo_eval.models.checkpoint import Checkpoint
     from goemo_eval.models.pretrained import Layer
 
-_KERNELS = {
+KERNELS = {
     "fp32": "fp32 sparse rows (numpy)",
     "int8": "int8 weights, one scale per label, fp32 sparse rows (numpy)",
 }
@@ -62,20 +62,21 @@ class LinearPredictor:
 
     def run(self, batches: Sequence[SparseBatch]) -> list[npt.NDArray[np.float32]]:
         """Return each batch's logits, shape (B, K) float32."""
-        return [self._logits(batch.features) for batch in batches]
+        return [sparse_logits(self._model, batch.features) for batch in batches]
 
-    def _logits(self, features: Features) -> npt.NDArray[np.float32]:
-        model = self._model
-        out = np.zeros((len(features.starts) - 1, len(model.bias)), dtype=np.float32)
-        filled = np.flatnonzero(np.diff(features.starts))  # reduceat knows no empty rows
-        if len(filled):
-            weights = model.weights[features.ids]
-            terms = weights * features.values.astype(np.float32)[:, None]
-            out[filled] = np.add.reduceat(terms, features.starts[filled], axis=0)
-        if model.scales is not None:
-            out *= model.scales
-        out += model.bias
-        return out
+
+def sparse_logits(model: LinearModel, features: Features) -> npt.NDArray[np.float32]:
+    """Return a linear model's logits of rows of features, shape (B, K)."""
+    out = np.zeros((len(features.starts) - 1, len(model.bias)), dtype=np.float32)
+    filled = np.flatnonzero(np.diff(features.starts))  # reduceat knows no empty rows
+    if len(filled):
+        weights = model.weights[features.ids]
+        terms = weights * features.values.astype(np.float32)[:, None]
+        out[filled] = np.add.reduceat(terms, features.starts[filled], axis=0)
+    if model.scales is not None:
+        out *= model.scales
+    out += model.bias
+    return out
 
 
 class LinearConverter:
@@ -115,7 +116,7 @@ class LinearConverter:
             labels=self._checkpoint.labels,
             parameters=self._model.weights.size + self._model.bias.size,
             int8_share=float(int8),
-            kernels=_KERNELS[variant.precision],
+            kernels=KERNELS[variant.precision],
             quantized_engine="numpy" if int8 else None,
             checkpoint_sha256=self._checkpoint.content_sha256,
         )
@@ -187,7 +188,7 @@ def load(artifact: Artifact, *, threads: int) -> LinearPredictor:
     runtime = Runtime(
         engine="linear",
         version=np.__version__,
-        kernels=_KERNELS[info.variant.precision],
+        kernels=KERNELS[info.variant.precision],
         quantized_engine=info.quantized_engine,
         isa=_isa(),
     )

@@ -184,7 +184,11 @@ def converter(
     made: Converter = import_module(found.module).converter(
         checkpoint, calibration=calibration, threads=threads
     )
-    return made
+    if checkpoint.floor_weight is None:
+        return made
+    from goemo_eval.engines.mixture import MixedConverter
+
+    return MixedConverter(made, checkpoint)
 
 
 def convert(
@@ -224,7 +228,11 @@ def load(artifact: Artifact | Path, *, threads: int) -> Predictor:
     if (reason := _missing(name, needed, " ".join(needed))) is not None:
         raise EngineError(reason)
     loaded: Predictor = import_module(engine.module).load(artifact, threads=threads)
-    return loaded
+    if artifact.info.floor_weight is None:
+        return loaded
+    from goemo_eval.engines.mixture import beside_floor
+
+    return beside_floor(loaded, artifact)
 
 
 @dataclass(frozen=True, eq=False)

@@ -75,6 +75,8 @@ class Checkpoint:
         `goemo_eval.models.head.shift_prior`.
     compute : {"fp32", "bf16"} or None
         What the matrix products of training were computed in; None where that is unknown.
+    floor_weight : float or None
+        Of the floor's logits, where it stands beside the encoder; see `goemo_eval.models.mixture`.
     notes : tuple of str
         What a user should be told of it, in a line each.
     """
@@ -96,6 +98,7 @@ class Checkpoint:
     train_sha256: str | None = None
     prior_shift: float | None = None
     compute: Compute | None = None
+    floor_weight: float | None = None
     notes: tuple[str, ...] = ()
 
     def check_fits(self, scheme: Scheme) -> None:
@@ -225,7 +228,7 @@ def _read_written(path: Path, max_length: int | None) -> Checkpoint:
         labels=tuple(manifest.labels),
         max_length=length,
         sha256=sha256_of_weights(manifest.files),
-        content_sha256=sha256_of_files(manifest.files, max_length=length),
+        content_sha256=_content(manifest, length),
         notes=tuple(manifest.notes),
         **manifest.model_dump(
             include={
@@ -241,9 +244,17 @@ def _read_written(path: Path, max_length: int | None) -> Checkpoint:
                 "train_sha256",
                 "prior_shift",
                 "compute",
+                "floor_weight",
             }
         ),
     )
+
+
+def _content(manifest: Manifest, max_length: int) -> str:
+    facts: dict[str, Any] = {"max_length": max_length}
+    if manifest.floor_weight is not None:
+        facts["floor_weight"] = manifest.floor_weight
+    return sha256_of_files(manifest.files, **facts)
 
 
 def _compare(manifest: Manifest, directory: Directory) -> None:

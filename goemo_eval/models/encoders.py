@@ -256,7 +256,8 @@ def check_encoder_name(name: str) -> None:
     if not re.fullmatch(ENCODER_NAME, name):
         raise CheckpointError(
             f"encoder name {shown(name)}: expected 1 to 64 lower-case letters, digits and "
-            "underscores, and after an @ the layers to take of it, as in minilm@3"
+            "underscores, after an @ the layers to take of it, and +tfidf for the floor beside it, as in "
+            "minilm, minilm@3 and minilm@3+tfidf"
         )
     layers_of(name)
 

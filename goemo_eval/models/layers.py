@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from goemo_eval.errors import CheckpointError
+from goemo_eval.frozen import MIXED
 
 _STACKED = re.compile(r"^(\D*?\.)(\d+)(\..*)$")
 # Lists of a config that say something of each layer.
@@ -53,14 +54,14 @@ class Layers(NamedTuple):
 
 
 def base_of(name: str) -> str:
-    """Return the encoder whose layers a name takes: of ``minilm@3``, ``minilm``.
+    """Return the encoder whose layers a name takes: of ``minilm@3``, and with the floor beside it, ``minilm``.
 
     Examples
     --------
-    >>> base_of("minilm@0.2.5"), base_of("minilm")
-    ('minilm', 'minilm')
+    >>> base_of("minilm@0.2.5"), base_of("minilm"), base_of("minilm@3+tfidf")
+    ('minilm', 'minilm', 'minilm')
     """
-    return name.partition("@")[0]
+    return name.removesuffix(MIXED).partition("@")[0]
 
 
 def layers_of(name: str) -> Layers | None:
@@ -76,7 +77,7 @@ def layers_of(name: str) -> Layers | None:
     >>> layers_of("minilm@0.2.5")
     Layers(count=3, named=(0, 2, 5))
     """
-    _, at, words = name.partition("@")
+    _, at, words = name.removesuffix(MIXED).partition("@")
     if not at:
         return None
     numbers = [int(word) for word in words.split(".")]

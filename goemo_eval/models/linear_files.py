@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,18 @@ from goemo_eval.models.ngrams import NgramOptions, Vocabulary
 
 VOCABULARY = "vocabulary.json"
 WEIGHTS = "model.safetensors"
+
+
+class Names(NamedTuple):
+    """Of a model's two files."""
+
+    vocabulary: str
+    weights: str
+
+
+OWN = Names(VOCABULARY, WEIGHTS)
+BESIDE = Names("floor.json", "floor.safetensors")
+"""Beside an encoder's own (`goemo_eval.models.mixture`)."""
 _KEYS = {"options", "texts", "words", "characters"}
 _MEND = "make it again"
 
@@ -52,7 +64,7 @@ def quantized(model: LinearModel) -> LinearModel:
     return LinearModel(model.vocabulary, weights, scales, model.bias)
 
 
-def write_linear(path: Path, model: LinearModel) -> None:
+def write_linear(path: Path, model: LinearModel, *, names: Names = OWN) -> None:
     """Write a model's two files into a directory."""
     from safetensors.numpy import save
 
@@ -64,7 +76,7 @@ def write_linear(path: Path, model: LinearModel) -> None:
         "characters": vocabulary.characters,
     }
     # Half a surrogate pair can stand in a text, and no UTF-8 can hold it: hence ASCII.
-    write_atomic(path / VOCABULARY, json.dumps(entry, separators=(",", ":")).encode("ascii"))
+    write_atomic(path / names.vocabulary, json.dumps(entry, separators=(",", ":")).encode("ascii"))
     tensors = {
         "weights": np.ascontiguousarray(model.weights),
         "bias": model.bias,
@@ -72,10 +84,12 @@ def write_linear(path: Path, model: LinearModel) -> None:
     }
     if model.scales is not None:
         tensors["scales"] = model.scales
-    write_atomic(path / WEIGHTS, save(tensors))
+    write_atomic(path / names.weights, save(tensors))
 
 
-def read_linear(path: Path, *, n_labels: int, error: type[GoemoError]) -> LinearModel:
+def read_linear(
+    path: Path, *, n_labels: int, error: type[GoemoError], names: Names = OWN
+) -> LinearModel:
     """Read a model, and refuse what does not fit together.
 
     Parameters
@@ -86,17 +100,20 @@ def read_linear(path: Path, *, n_labels: int, error: type[GoemoError]) -> Linear
         K.
     error : type
         Raised.
+    names : Names
+        Of the files.
 
     Raises
     ------
     GoemoError
         If a file is missing or broken, or vocabulary, weights and labels are of different sizes.
     """
-    tensors = _read_tensors(path / WEIGHTS, error)
+    file = path / names.weights
+    tensors = _read_tensors(file, error)
     in_texts = tensors.get("in_texts")
     if in_texts is None or in_texts.dtype != np.int32 or in_texts.ndim != 1:
-        raise error(f"{path / WEIGHTS}: no in_texts of int32, one per feature: {_MEND}")
-    vocabulary = _read_vocabulary(path / VOCABULARY, in_texts, error)
+        raise error(f"{file}: no in_texts of int32, one per feature: {_MEND}")
+    vocabulary = _read_vocabulary(path / names.vocabulary, in_texts, error)
     weights, scales, bias = (tensors.get(name) for name in ("weights", "scales", "bias"))
     expected = {"weights": (len(vocabulary), n_labels), "bias": (n_labels,)}
     if weights is not None and weights.dtype == np.int8:
@@ -105,9 +122,9 @@ def read_linear(path: Path, *, n_labels: int, error: type[GoemoError]) -> Linear
         found = tensors.get(name)
         if found is None or found.shape != shape or found.dtype not in _dtypes(name):
             came = "none" if found is None else f"{found.dtype} {found.shape}"
-            raise error(f"{path / WEIGHTS}: {name}: expected shape {shape}, got {came}: {_MEND}")
+            raise error(f"{file}: {name}: expected shape {shape}, got {came}: {_MEND}")
         if not np.isfinite(found).all():
-            raise error(f"{path / WEIGHTS}: {name}: not finite: {_MEND}")
+            raise error(f"{file}: {name}: not finite: {_MEND}")
     assert weights is not None
     assert bias is not None
     return LinearModel(vocabulary, weights, scales, bias)
@@ -150,7 +167,7 @@ def _read_vocabulary(
     words, characters = tuple(entry["words"]), tuple(entry["characters"])
     features = len(words) + len(characters)
     if features != len(in_texts):
-        raise error(f"{file}: {features} features, but {WEIGHTS} counts {len(in_texts)}: {_MEND}")
+        raise error(f"{file}: {features} features, but the weights have {len(in_texts)}: {_MEND}")
     if not features or in_texts.min() < 0 or in_texts.max() > texts:
         raise error(f"{file.parent}: no features, or more texts with one than texts: {_MEND}")
     return Vocabulary(options, words, characters, texts, in_texts)

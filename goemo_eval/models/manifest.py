@@ -48,6 +48,8 @@ class Manifest(Frozen):
     train_sha256: Sha256 | None = None
     prior_shift: Annotated[float, Field(ge=-1000, le=1000)] | None = None
     compute: Compute = "fp32"
+    floor_weight: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Of the floor's logits, where it stands beside the encoder."""
     notes: list[Text] = Field(default_factory=list, max_length=20)
     files: dict[str, Sha256] = Field(default_factory=dict, max_length=1000)
 

@@ -24,6 +24,7 @@ from goemo_eval.models.encoders import (
 )
 from goemo_eval.models.layers import base_of
 from goemo_eval.models.linear import ENCODER as FLOOR
+from goemo_eval.models.mixture import encoder_of, is_mixed
 from goemo_eval.models.recipes import load_recipe
 from goemo_eval.options import Options
 from goemo_eval.pipeline.hub import with_hub_encoders
@@ -145,9 +146,12 @@ def _encoders(options: Options, plan: Plan) -> Sequence[str]:
     names = options.encoders or tuple(brought) or default_encoders(plan.encoders)
     for name in names:
         check_encoder_name(name)
-        if not any(name == encoder for encoder, _ in plan.checkpoints):
+        known_by_checkpoint = {encoder for encoder, _ in plan.checkpoints}
+        if known_by_checkpoint.isdisjoint({name, encoder_of(name)}):
             plan.encoder(name)
-    used = {*names, *map(base_of, names)}
+        if is_mixed(name) and _is_linear(name, plan):
+            raise OptionError(f"encoder {name}: the floor has itself beside it: name {FLOOR} alone")
+    used = {*names, *map(base_of, names), *map(encoder_of, names)}
     unused = [name for name in brought if name not in used]
     if unused:
         raise OptionError(
@@ -179,6 +183,8 @@ def _default_engines(options: Options) -> Sequence[str]:
 
 def _lacks_checkpoint(encoder: str, scheme: str, options: Options, plan: Plan) -> bool:
     """Say whether an encoder that is known by its checkpoints alone has none under a scheme."""
+    if (encoder, scheme) not in plan.checkpoints:
+        encoder = encoder_of(encoder)
     if not any(encoder == brought for brought, _ in plan.checkpoints):
         return False
     if (encoder, scheme) in plan.checkpoints or plan.weights_of(encoder) is not None:
@@ -226,7 +232,8 @@ def _check_teachers(plan: Plan, cells: Sequence[Cell]) -> None:
     """Refuse teachers whom nobody learns from, and students without a teacher."""
     taught = set()
     for encoder, scheme in dict.fromkeys((cell.encoder, cell.scheme) for cell in cells):
-        if (encoder, scheme) in plan.checkpoints or _is_linear(encoder, plan):
+        brought = {(encoder, scheme), (encoder_of(encoder), scheme)} & plan.checkpoints.keys()
+        if brought or _is_linear(encoder, plan):
             continue
         if plan.recipe_of(encoder, scheme).teacher_weight == 0:
             continue

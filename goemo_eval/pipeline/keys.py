@@ -101,6 +101,28 @@ class DistilKey(FitKey):
     teachers: tuple[TeachKey, ...]
 
 
+class MixKey(Key):
+    """A checkpoint of an encoder with the floor beside it."""
+
+    kind: ClassVar[str] = FitKey.kind
+    encoder: str
+    scheme: str
+    encoder_sha256: str
+    """Content of the encoder's checkpoint."""
+    floor_sha256: str
+    validation_sha256: str | None
+    """Of the texts and targets that chose the floor's weight; None of a cell that is not scored."""
+    threads: int
+    versions: dict[str, str]
+    isa_flags: tuple[str, ...]
+    isa_limit: str | None
+
+    @property
+    def label(self) -> str:
+        """Encoder and scheme."""
+        return f"{self.encoder}-{self.scheme}"
+
+
 class ConvertKey(Key):
     """An artifact."""
 

@@ -25,7 +25,9 @@ from goemo_eval.measure.scenarios import texts_sha256
 from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint
 from goemo_eval.models.encoders import Encoder, find_weights
 from goemo_eval.models.layers import base_of
+from goemo_eval.models.linear import ENCODER as FLOOR
 from goemo_eval.models.linear import LinearOptions
+from goemo_eval.models.mixture import encoder_of, is_mixed
 from goemo_eval.models.recipes import effective_compute
 from goemo_eval.pipeline.children import in_fork, in_new_process
 from goemo_eval.pipeline.decide import Scored, decide
@@ -34,6 +36,7 @@ from goemo_eval.pipeline.keys import (
     DecideKey,
     DistilKey,
     FitKey,
+    MixKey,
     OwnKey,
     PredictKey,
     RepairKey,
@@ -50,6 +53,7 @@ from goemo_eval.pipeline.work import (
     convert_checkpoint,
     fit_checkpoint,
     fit_floor,
+    mix_checkpoints,
     predict_artifact,
     repair_variant,
     write_stand_in,
@@ -124,6 +128,8 @@ def fit(run: Run, cell: Cell) -> Fitted:
         checkpoint.check_fits(scheme)
         in_fork(check_checkpoint, checkpoint)
         return Fitted(checkpoint, None)
+    if is_mixed(cell.encoder):
+        return _mixed(run, cell)
     directory = plan.weights_of(cell.encoder)
     encoder = plan.encoder(cell.encoder)
     if encoder.model_type == LINEAR:
@@ -199,6 +205,38 @@ def _stand_in_key(plan: Plan, encoder: Encoder, common: Mapping[str, Any]) -> Fi
         return FitKey(trained=False, **common)
     looks = encoder.model_dump(mode="json", include={"model_type", "config"})
     return OwnKey(trained=False, architecture=looks, **common)
+
+
+def _mixed(run: Run, cell: Cell) -> Fitted:
+    """Return an encoder's checkpoint with the floor's beside it; each is fitted as if it were alone."""
+    plan, task = run.plan, run.plan.task(cell.scheme)
+    alone = fit(run, cell.model_copy(update={"encoder": encoder_of(cell.encoder)}))
+    floor = fit(run, cell.model_copy(update={"encoder": FLOOR, "engine": LINEAR}))
+    scored = alone.unscored_reason is None
+    key = MixKey(
+        encoder=cell.encoder,
+        scheme=cell.scheme,
+        encoder_sha256=alone.checkpoint.content_sha256,
+        floor_sha256=floor.checkpoint.content_sha256,
+        validation_sha256=_splits_sha256(run, cell, "validation") if scored else None,
+        threads=plan.threads,
+        versions=versions((*TRAINED_BY, *ENGINES["torch"].run_by, *FITTED_BY)),
+        **machine(),
+    )
+
+    def mix(out: Path) -> None:
+        in_fork(
+            mix_checkpoints,
+            alone.checkpoint,
+            floor.checkpoint,
+            name=cell.encoder,
+            texts=task.texts["validation"],
+            targets=task.targets["validation"] if scored else None,
+            threads=plan.threads,
+            out=out,
+        )
+
+    return Fitted(_read_kept(run.store.get_or(key, mix)), alone.unscored_reason)
 
 
 def _read_kept(entry: Entry) -> Checkpoint:
@@ -334,7 +372,7 @@ def _predict(run: Run, cell: Cell, converted: Converted) -> Predicted:
         texts_sha256={name: texts_sha256(rows) for name, rows in wanted.items()},
         one_at_a_time=bool(alone),
         threads=plan.threads,
-        versions=versions(("goemo-eval", *ENGINES[cell.engine].run_by)),
+        versions=versions(("goemo-eval", *ENGINES[cell.engine].run_by, *_beside(cell))),
         **machine(),
     )
 
@@ -352,6 +390,11 @@ def _predict(run: Run, cell: Cell, converted: Converted) -> Predicted:
 
     entry = run.store.get_or(key, make)
     return Predicted(entry, json.loads((entry.content / PROCESS).read_bytes()))
+
+
+def _beside(cell: Cell) -> tuple[str, ...]:
+    """Return what runs the floor beside an encoder."""
+    return ENGINES[LINEAR].run_by if is_mixed(cell.encoder) else ()
 
 
 def _decide(run: Run, cell: Cell, predicted: Predicted) -> tuple[Scored, Entry]:
@@ -435,9 +478,13 @@ def _repair(run: Run, cell: Cell, plain: Converted, *, least: float) -> dict[str
 
 def _targets_sha256(run: Run, cell: Cell) -> str:
     """Return the hash of the texts and targets that a cell is scored on."""
+    return _splits_sha256(run, cell, "validation", "test")
+
+
+def _splits_sha256(run: Run, cell: Cell, *names: str) -> str:
     task = run.plan.task(cell.scheme)
     digest = hashlib.sha256()
-    for name in ("validation", "test"):
+    for name in names:
         targets = np.ascontiguousarray(task.targets[name])
         digest.update(f"{name} {targets.dtype} {targets.shape} ".encode())
         digest.update(targets.tobytes() + texts_sha256(task.texts[name]).encode())

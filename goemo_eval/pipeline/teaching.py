@@ -115,6 +115,11 @@ def _seen(checkpoint: Checkpoint, plan: Plan) -> str:
             f"--teacher {path}: a linear model knows its training texts by heart: pass --teacher {FLOOR}, "
             "which is cross-fitted"
         )
+    if checkpoint.floor_weight is not None:
+        raise CheckpointError(
+            f"--teacher {path}: the floor beside the encoder knows its training texts by heart: pass the "
+            f"encoder alone, and --teacher {FLOOR}"
+        )
     if checkpoint.weights == "random":
         raise CheckpointError(f"--teacher {path}: was never trained: pass a fine-tuned checkpoint")
     if checkpoint.train_sha256 is None:

@@ -96,6 +96,31 @@ def teach_by_checkpoint(checkpoint: Path, texts: Sequence[str], *, threads: int,
     np.save(out / LOGITS, load_classifier(checkpoint, threads=threads).logits(texts))
 
 
+def mix_checkpoints(
+    encoder: Checkpoint,
+    floor: Checkpoint,
+    *,
+    name: str,
+    texts: Sequence[str],
+    targets: npt.NDArray[Any] | None,
+    threads: int,
+    out: Path,
+) -> None:
+    """Write an encoder with the floor beside it into `out`, its weight chosen on texts and their targets."""
+    from goemo_eval.engines.registry import load_classifier
+    from goemo_eval.models.mixture import write_mixture
+    from goemo_eval.pipeline.mixing import UNFITTED, choose_weight
+
+    weight = UNFITTED
+    if targets is not None:
+        own, theirs = (
+            load_classifier(checkpoint.path, engine, threads=threads).logits(texts)
+            for checkpoint, engine in ((encoder, "torch"), (floor, "linear"))
+        )
+        weight = choose_weight(own, theirs, targets)
+    write_mixture(encoder, floor, name=name, weight=weight, out=out)
+
+
 def write_stand_in(
     encoder: Encoder,
     scheme: Scheme,

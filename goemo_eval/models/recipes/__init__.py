@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from goemo_eval.errors import CheckpointError, unknown_name
 from goemo_eval.files import read_text
+from goemo_eval.frozen import MIXED
 from goemo_eval.models.compute import has_bf16
 from goemo_eval.models.layers import base_of
 from goemo_eval.models.manifest import Compute
@@ -111,9 +112,10 @@ class Recipe(BaseModel):
     def for_cell(self, encoder: str, scheme: str) -> Recipe:
         """Return the recipe of an encoder under a scheme, with no tables left in it.
 
-        An encoder with some of its layers takes the table of the whole, unless it has one of its own.
+        An encoder with some of its layers takes the table of the whole, unless it has one of its own; the
+        floor beside it changes nothing.
         """
-        own = self.encoder.get(encoder, self.encoder.get(base_of(encoder), {}))
+        own = self.encoder.get(encoder.removesuffix(MIXED), self.encoder.get(base_of(encoder), {}))
         return self._with({**own, **self.scheme.get(scheme, {})})
 
     @property
