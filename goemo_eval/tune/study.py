@@ -159,7 +159,7 @@ class _Worker:
         self._folder = run.store.directory("tune") / study.study_name
         train = run.plan.dataset.splits["train"]
         self._train = train if search.rows is None else subset(train, search.rows, seed=search.seed)
-        self._teacher = _teacher(search, run)
+        self._teacher = teacher_of(search, run)
 
     def run_one(self, n_trials: int) -> None:
         import optuna
@@ -258,7 +258,7 @@ class _Worker:
         shutil.rmtree(out)  # the score is what is wanted; the best recipe is trained for itself
 
 
-def _teacher(search: Search, run: Run) -> Teacher | None:
+def teacher_of(search: Search, run: Run) -> Teacher | None:
     """Return what the plan's teachers say of the rows that are trained on; None without teachers."""
     train = run.plan.dataset.splits["train"]
     teacher = learned(run.store, lessons_of(run.plan, search.scheme))

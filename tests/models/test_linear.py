@@ -397,7 +397,7 @@ def not_finite(values: Any) -> Any:
     ("damage", "said"),
     [
         (edit_vocabulary(words=["so", "so"]), "words: a feature stands twice"),
-        (edit_vocabulary(words=["so"]), "features, but model.safetensors counts"),
+        (edit_vocabulary(words=["so"]), "features, but the weights have"),
         (edit_vocabulary(characters=[1, 2]), "characters: expected a list of str"),
         (edit_vocabulary(more=1), "expected an object of characters, options, texts, words"),
         (edit_vocabulary(texts=0), "texts: expected a number of training texts"),
