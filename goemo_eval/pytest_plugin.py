@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -69,16 +69,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
     try:
         _refuse_company(config)
-        from goemo_eval.session import open_session
-
-        session = open_session(
-            _options(config), budgets_beside=config.rootpath / "bench/budgets.toml"
-        )
+        session = _opener()(_options(config), budgets_beside=config.rootpath / "bench/budgets.toml")
     except (GoemoError, OSError) as error:
         # Exit says it on stderr; the reporter would say it again.
         config.pluginmanager.unregister(name="terminalreporter")
         _end(error)
     config.stash[_SESSION] = session
+
+
+def _opener() -> Callable[..., Session]:
+    """Return what opens a run; a server's environment, without the extra `bench`, has none."""
+    from goemo_eval.errors import OptionError
+
+    try:
+        from goemo_eval.session import open_session
+    except ModuleNotFoundError as error:
+        raise OptionError(
+            f"--goemo needs the package {error.name}, which is not installed: pip install 'goemo-eval[bench]'"
+        ) from None
+    return open_session
 
 
 def _refuse_company(config: pytest.Config) -> None:
