@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness.rates import GEMM, gemm_rates
 from tabulate import tabulate
 
 from goemo_eval.cpu import available_threads, cpu, isa_limit, limit_isa
@@ -40,8 +41,6 @@ from goemo_eval.progress import progress
 TEXTS, TOKENS = 32, 64
 ERROR_TEXTS = 64
 NEURAL = ("torch", "onnxruntime", "openvino")
-GEMM = (TEXTS * TOKENS, 768, 3072)
-"""Rows, inner length and columns of the product whose rate is measured: a feed-forward layer's."""
 
 
 def main() -> None:
@@ -94,25 +93,6 @@ def kept(file: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
         sys.stderr.write(f"{file}: of another {', '.join(other)}: measured anew\n")
         return None
     return found
-
-
-def gemm_rates(threads: int) -> dict[str, float]:
-    """Return 10^9 multiplications and additions per second of one large product, by torch."""
-    import torch
-
-    torch.set_num_threads(threads)
-    rows, inner, columns = GEMM
-    a, b = torch.randn(rows, inner), torch.randn(inner, columns)
-    qa, qb = (t.clamp(-1, 1).mul(100).to(torch.int8) for t in (a, b))
-    work = 2 * rows * inner * columns / 1e9
-    calls: dict[str, Callable[[], Any]] = {
-        "fp32": lambda: torch.mm(a, b),
-        "int8": lambda: torch._int_mm(qa, qb),
-    }
-    times = in_turns(list(calls.values()), rounds=40)
-    return {
-        name: round(work / float(np.median(t)), 1) for name, t in zip(calls, times, strict=True)
-    }
 
 
 def in_turns(calls: list[Callable[[], Any]], *, rounds: int) -> list[list[float]]:

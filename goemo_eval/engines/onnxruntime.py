@@ -132,8 +132,15 @@ def describe() -> str:
     return f"onnxruntime {onnxruntime.__version__}, INT8 dynamic by MLAS ({_isa()})"
 
 
-def session_of(model: bytes | Path, *, threads: int) -> Any:
+def session_of(model: bytes | Path, *, threads: int, profile: Path | None = None) -> Any:
     """Return a session of a model.
+
+    Parameters
+    ----------
+    model : bytes or Path
+    threads : int
+    profile : Path, optional
+        Write what every operation took to files of this prefix.
 
     Raises
     ------
@@ -145,6 +152,8 @@ def session_of(model: bytes | Path, *, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only: results own the terminal
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
     content = str(model) if isinstance(model, Path) else model
     try:
         return onnxruntime.InferenceSession(

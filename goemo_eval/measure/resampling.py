@@ -43,7 +43,7 @@ def draw(
     width = np.uint16 if n <= 1 << 16 else np.uint32  # narrow numbers are drawn several at once
     weights = np.empty((number, n_groups), np.float32)
     for i, row in enumerate(rng.integers(0, n, (number, n), dtype=width)):
-        weights[i] = np.bincount(group[row], minlength=n_groups)
+        weights[i] = np.bincount(group.take(row), minlength=n_groups)
     return weights
 
 

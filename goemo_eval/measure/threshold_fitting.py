@@ -36,13 +36,25 @@ def per_label_thresholds(
     fallback = None if targets.any(axis=0).all() else global_threshold(probabilities, targets)
     return np.array(
         [
-            best_threshold(scores, f1_path(scores, truth, pseudo_count=pseudo_count)[1])
-            if truth.any()
-            else fallback
+            _best_of_label(scores, scores[truth], pseudo_count) if truth.any() else fallback
             for scores, truth in zip(probabilities.T, targets.T, strict=True)
         ],
         dtype=np.float64,
     )
+
+
+def _best_of_label(scores: FloatArray, of_positives: FloatArray, pseudo_count: float) -> float:
+    """Return one label's best threshold: it lies just below a positive's score.
+
+    Moving it down to the next positive only adds false decisions until it gets there, so the others need
+    not be tried.
+    """
+    rising, hits = np.sort(scores), np.sort(of_positives)
+    first = np.searchsorted(rising, hits)  # where the scores begin that are decided
+    tp = len(hits) - np.searchsorted(hits, hits)
+    f1 = f1_from_counts(tp, len(rising) - first, len(hits) + pseudo_count)
+    best = len(f1) - 1 - int(np.argmax(f1[::-1]))  # of equal ones the highest
+    return _midway(hits[best], rising[first[best] - 1] if first[best] else None)
 
 
 def smoothed_thresholds(
@@ -154,31 +166,32 @@ def _logit(p: FloatArray) -> FloatArray:
     return np.asarray(logit(np.clip(p, 1e-6, 1 - 1e-6)))
 
 
-def f1_path(
-    scores: FloatArray, targets: BoolArray, *, pseudo_count: float = 0.0
-) -> tuple[npt.NDArray[np.intp], FloatArray]:
+def f1_path(scores: FloatArray, targets: BoolArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
     """Return the order of falling scores, and F1 when the first 1, 2, ... N of it are positive."""
     order = np.argsort(-scores, kind="stable")
     tp = np.cumsum(targets[order])
     predicted = np.arange(1, len(scores) + 1)
-    return order, f1_from_counts(tp, predicted, targets.sum() + pseudo_count)
+    return order, f1_from_counts(tp, predicted, targets.sum())
 
 
 def best_threshold(scores: FloatArray, values: FloatArray) -> float:
     """Return the midpoint threshold below the best of `values`, the objective along falling `scores`.
 
-    Only below the last of equal scores there is a threshold. Below the lowest score the neighbour is 0.
+    Only below the last of equal scores there is a threshold.
     """
     falling = np.sort(scores)[::-1]
     last_of_equal = np.append(falling[:-1] != falling[1:], True)
     best = int(
         np.argmax(np.where(last_of_equal, values, -np.inf))
     )  # argmax: the first, the highest threshold
-    above = falling[best]
-    below = falling[best + 1] if best + 1 < len(falling) else 0.0
-    middle = (above + below) / 2
+    return _midway(falling[best], falling[best + 1] if best + 1 < len(falling) else None)
+
+
+def _midway(above: float, below: float | None) -> float:
+    """Return the threshold between two neighbouring scores; below the lowest score the neighbour is 0."""
+    middle = (above + (below or 0.0)) / 2
     # Neighbouring floats have no midpoint between them: the upper score itself is the threshold then.
-    return float(middle if middle > below or best + 1 == len(falling) else above)
+    return float(middle if below is None or middle > below else above)
 
 
 def global_threshold(probabilities: FloatArray, targets: BoolArray) -> float:
