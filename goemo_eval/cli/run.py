@@ -26,7 +26,9 @@ JUDGED = ("budgets", "baseline", "max_drop", "alpha", "reports", "executor", "gp
 FileOption = Annotated[
     Path | None, typer.Option("--file", metavar="FILE", help="Run file; default: goemo.toml here.")
 ]
-EncoderOption = Annotated[str, typer.Option(help="A registered encoder, or a name of your own.")]
+EncoderOption = Annotated[
+    str, typer.Option(help="A registered encoder, hub:OWNER/NAME@COMMIT, or a name of your own.")
+]
 SchemeOption = Annotated[
     str, typer.Option(help="raw (multi-label), simplified (one label), ekman, sentiment, or yours.")
 ]

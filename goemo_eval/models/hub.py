@@ -12,7 +12,9 @@ from goemo_eval.errors import CheckpointError
 from goemo_eval.models.directory import CONFIG, INDEX, TOKENIZER_PATTERNS, WEIGHTS
 
 PREFIX = "hub:"
-_SPEC = re.compile(r"hub:([A-Za-z0-9_.-]+/([A-Za-z0-9_.-]+))@([0-9a-f]{40})(@[0-9.]+)?")
+_SPEC = re.compile(
+    r"hub:([A-Za-z0-9_.-]+/([A-Za-z0-9_.-]+))@([0-9a-f]{40})((?:@[0-9.]+)?(?:\+[a-z]+)?)"
+)
 _SHARDS = "model-*.safetensors"
 
 
@@ -28,12 +30,12 @@ class HubEncoder(NamedTuple):
     """A commit."""
     name: str
     """The repository's name, as cell ids take it."""
-    layers: str
-    """With the ``@``, as in ``@3``; empty where all are taken."""
+    suffix: str
+    """What follows the name: the layers that are taken, as in ``@3``, and what stands beside it."""
 
 
 def read_hub(text: str) -> HubEncoder:
-    """Read ``hub:OWNER/NAME@COMMIT``, after which ``@`` and layers may follow.
+    """Read ``hub:OWNER/NAME@COMMIT``, after which what may follow any encoder's name may follow, as ``@3``.
 
     Raises
     ------
@@ -51,8 +53,8 @@ def read_hub(text: str) -> HubEncoder:
             f"encoder {shown(text)}: expected hub:OWNER/NAME@COMMIT with all 40 hexadecimal digits of a "
             "commit, and after it, if only some layers are to be taken, an @ and these, as in @3"
         )
-    hub_id, repository, revision, layers = found.groups()
-    return HubEncoder(hub_id, revision, _name(repository), layers or "")
+    hub_id, repository, revision, suffix = found.groups()
+    return HubEncoder(hub_id, revision, _name(repository), suffix)
 
 
 def _name(repository: str) -> str:

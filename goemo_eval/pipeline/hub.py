@@ -35,12 +35,12 @@ def with_hub_encoders(options: Options) -> Options:
         asked = read_hub(name)
         registered = encoder_at(asked.hub_id, asked.revision)
         if registered is not None:
-            names.append(f"{registered.name}{asked.layers}")
+            names.append(f"{registered.name}{asked.suffix}")
             continue
-        check_encoder_name(f"{asked.name}{asked.layers}")
+        check_encoder_name(f"{asked.name}{asked.suffix}")
         _check_free(asked, options, places)
         places[asked.name] = asked
-        names.append(f"{asked.name}{asked.layers}")
+        names.append(f"{asked.name}{asked.suffix}")
     weights |= {name: _directory(place) for name, place in places.items()}
     return options.model_copy(update={"encoders": tuple(dict.fromkeys(names)), "weights": weights})
 

@@ -27,7 +27,7 @@ def test_every_place_has_a_name_that_can_stand_in_a_cell_id(
 ) -> None:
     found = read_hub(f"hub:{owner}/{repository}@{COMMIT}{layers}")
     assert (found.hub_id, found.revision) == (f"{owner}/{repository}", COMMIT)
-    assert found.layers == layers
+    assert found.suffix == layers
     assert re.fullmatch(ENCODER_NAME, found.name + layers)
 
 

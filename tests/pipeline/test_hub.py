@@ -54,6 +54,10 @@ def test_a_registered_one_at_its_commit_keeps_its_name_and_needs_no_connection()
         ({"encoders": f"hub:me/{'x' * 65}@{COMMIT}"}, "1 to 64 lower-case letters"),
         ({"encoders": f"hub:me/MiniLM@{COMMIT}"}, "minilm, is taken by a registered encoder"),
         ({"encoders": TINY, "weights": ["tiny_bert_v1=."]}, "is taken by --weights"),
+        (
+            {"encoders": TINY, "encoder_tables": {"tiny_bert_v1": {}}},
+            "is taken by a table of the run file",
+        ),
         ({"encoders": TINY, "checkpoint": ["tiny_bert_v1-raw=."]}, "is taken by --checkpoint"),
         (
             {"encoders": f"{TINY},hub:you/tiny_bert-v1@{COMMIT}"},
