@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from goemo_eval.engines.registry import load_classifier as load_classifier
     from goemo_eval.errors import GoemoError as GoemoError
     from goemo_eval.judge.gate import gate as gate
+    from goemo_eval.judge.gate import gate_decisions as gate_decisions
     from goemo_eval.judge.verdict import Verdict as Verdict
     from goemo_eval.measure.metrics import Scores as Scores
     from goemo_eval.measure.metrics import score_predictions as score_predictions
@@ -51,6 +52,7 @@ _HOME = {
     "Verdict": "judge.verdict",
     "apply_thresholds": "measure.thresholds",
     "gate": "judge.gate",
+    "gate_decisions": "judge.gate",
     "get_scheme": "data.schemes",
     "load_bundle": "deploy.bundle",
     "load_classifier": "engines.registry",

@@ -23,16 +23,18 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Two records of one cell that may be compared, on the same resampled texts."""
+    """Two sets of decisions that may be compared, on the same resampled texts."""
 
-    old: Record
-    new: Record
+    cell: str
+    labels: tuple[str, ...]
     against: Against
     truth: Bools
     first: Bools
     second: Bools
     resamples: Resamples
     """Of candidate minus baseline."""
+    records: tuple[Record, Record] | None = None
+    """That the decisions are from: baseline and candidate."""
 
     def p_value(self, rules: Rules) -> float:
         """Return how sure it is that the true drop exceeds the budget; see `Resamples.p_value`."""
@@ -59,7 +61,8 @@ def compare_cell(
         _, second = verified_decisions(new)
         if not (differing := comparable(old, new, "scores")):
             drawn = resample(truth, (first, second), n_resamples=rules.n_resamples, seed=rules.seed)
-            return Comparison(old, new, against, truth, first, second, drawn)
+            cell, labels = old.cell.id, old.labels
+            return Comparison(cell, labels, against, truth, first, second, drawn, (old, new))
     return CellVerdict(
         cell=old.cell.id,
         against=against,
@@ -109,7 +112,7 @@ def judge_drop(comparison: Comparison, level: float, together: int, rules: Rules
     status = _status(seen, rules.mode)
     error = drawn.interval().standard_error
     return CellVerdict(
-        cell=comparison.old.cell.id,
+        cell=comparison.cell,
         against=comparison.against,
         status=status,
         reason=_reason(status, seen, together, rules),
@@ -168,7 +171,7 @@ def judge_labels(comparison: Comparison, rules: Rules) -> tuple[LabelVerdict, ..
     allowed = rules.max_label_drop + _ROUNDING
     verdicts = []
     scores = f1_per_label(truth, first), f1_per_label(truth, second), holm(test.per_label)
-    for label, before, after, p_value in zip(comparison.old.labels, *scores, strict=True):
+    for label, before, after, p_value in zip(comparison.labels, *scores, strict=True):
         lost = before - after > allowed and p_value <= rules.run_alpha
         verdicts.append(
             LabelVerdict(

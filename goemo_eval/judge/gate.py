@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import repeat
+from typing import Any
 
-from goemo_eval.errors import RecordError
+import numpy as np
+import numpy.typing as npt
+
+from goemo_eval.errors import RecordError, ScoreError
 from goemo_eval.judge.comparison import (
     Comparison,
     compare_cell,
@@ -16,7 +20,9 @@ from goemo_eval.judge.latency_gate import judge_latency
 from goemo_eval.judge.rules import Rules, make_rules
 from goemo_eval.judge.seed_test import judge_seeds
 from goemo_eval.judge.verdict import WORST_FIRST, CellVerdict, Status, Verdict
+from goemo_eval.measure.metrics import indicator, score_predictions
 from goemo_eval.measure.significance import holm_levels
+from goemo_eval.measure.statistics import resample
 from goemo_eval.progress import progress
 from goemo_eval.records.schema import Record
 
@@ -139,6 +145,75 @@ def gate(
     )
 
 
+def gate_decisions(
+    targets: npt.NDArray[Any],
+    baseline: npt.NDArray[Any],
+    candidate: npt.NDArray[Any],
+    *,
+    labels: Sequence[str],
+    name: str = "candidate",
+    max_drop: float = 0.01,
+    alpha: float = 0.05,
+    mode: str = "superiority",
+    max_label_drop: float | None = None,
+    n_resamples: int = 10_000,
+    seed: int = 0,
+) -> CellVerdict:
+    """Compare two sets of predictions of one's own on the same texts, as `gate` compares two records.
+
+    Parameters
+    ----------
+    targets, baseline, candidate : ndarray of bool, shape (N, K), or ndarray of int, shape (N,)
+        Truth and both predictions: a column a label, rows without a label allowed; or class ids in
+        ``[0, K)``.
+    labels : sequence of str, length K
+    name : str, default "candidate"
+        Of what is judged, in the verdict.
+    max_drop, alpha, mode, max_label_drop, n_resamples, seed
+        As of `gate`.
+
+    Returns
+    -------
+    CellVerdict
+
+    Raises
+    ------
+    ScoreError
+        If the arrays are no predictions of these labels on the same texts.
+    RecordError
+        If an option is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> truth = rng.random((400, 3)) < 0.3  # some rows have no label
+    >>> worse = truth & (rng.random(truth.shape) < 0.5)
+    >>> gate_decisions(truth, truth, worse, labels=["bug", "billing", "login"]).status
+    'regression'
+    """
+    rules = make_rules(
+        max_drop=max_drop,
+        alpha=alpha,
+        mode=mode,
+        max_label_drop=max_label_drop,
+        n_resamples=n_resamples,
+        seed=seed,
+    )
+    if len(set(labels)) != len(labels):
+        raise ScoreError("labels must be names, each once: one stands twice")
+    for predictions in (baseline, candidate):
+        score_predictions(targets, predictions, labels=labels)  # refuses what is none
+    truth, first, second = (
+        indicator(np.asarray(values), "predictions", len(labels))
+        for values in (targets, baseline, candidate)
+    )
+    drawn = resample(truth, (first, second), n_resamples=rules.n_resamples, seed=rules.seed)
+    comparison = Comparison(name, tuple(labels), "baseline", truth, first, second, drawn)
+    together, levels = _share_alpha([comparison], rules)
+    return _judge_comparison(comparison, next(levels), together, rules)
+
+
 def _judge(
     before: dict[str, Record], anchor: Sequence[Record], after: dict[str, Record], rules: Rules
 ) -> list[CellVerdict]:
@@ -147,7 +222,7 @@ def _judge(
         compare_cell(before[cell], after.get(cell), "baseline", rules)
         for cell in progress(sorted(before), desc="gate")
     ]
-    made = {one.old.cell.id: one for one in found if isinstance(one, Comparison)}
+    made = {one.cell: one for one in found if isinstance(one, Comparison)}
     # What the baseline no longer holds, or cannot be compared with, is not judged.
     kept = [record for record in anchor if record.scores and record.cell.id in made]
     for record in progress(kept, desc="anchor"):
@@ -178,8 +253,9 @@ def _judge_comparison(
     """Return a cell's verdict with those on its labels and latencies: the worst decides."""
     judged = judge_drop(comparison, level, together, rules)
     labels = judge_labels(comparison, rules)
-    timed = comparison.against == "baseline"  # an anchor's times are another machine's, or old
-    latency = judge_latency(comparison.old, comparison.new, rules) if timed else ()
+    # An anchor's times are another machine's, or old.
+    timed = comparison.records if comparison.against == "baseline" else None
+    latency = judge_latency(*timed, rules) if timed else ()
     statuses, reasons = [judged.status], [judged.reason]
     if lost := [v for v in labels if v.status == "regression"]:
         statuses.append("regression")

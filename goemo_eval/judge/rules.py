@@ -18,14 +18,14 @@ class Rules(Frozen):
 
     max_drop: Unit
     alpha: Annotated[float, Field(gt=0, lt=0.5)]
-    alpha_per_cell: bool
-    horizon: Annotated[int, Field(ge=1, le=MOST_RUNS)] | None
+    alpha_per_cell: bool = False
+    horizon: Annotated[int, Field(ge=1, le=MOST_RUNS)] | None = None
     mode: Literal["superiority", "noninferiority"]
-    max_drift: Unit | None
-    max_label_drop: Unit | None
-    max_slowdown: Annotated[float, Field(gt=0)] | None
-    min_speedup: Annotated[float, Field(gt=0)] | None
-    judged: Count | None
+    max_drift: Unit | None = None
+    max_label_drop: Unit | None = None
+    max_slowdown: Annotated[float, Field(gt=0)] | None = None
+    min_speedup: Annotated[float, Field(gt=0)] | None = None
+    judged: Count | None = None
     n_resamples: Annotated[int, Field(ge=100)]
     seed: Annotated[int, Field(ge=0)]
 
