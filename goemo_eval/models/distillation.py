@@ -3,6 +3,11 @@
 Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531, 2015; of
 several teachers the logits are averaged. They stand behind a row's true targets, as further
 columns of them: what carries targets from the rows to the loss carries both.
+
+A teacher has seen the texts that it speaks of. The floor teaches cross-fitted, see
+`goemo_eval.models.cross_fitting`. A fine-tuned encoder teaches as it is, as in the paper, since cross-fitting it would
+take a fine-tuning for each part; it is surer of these texts than of others (MiniLM on GoEmotions: a loss of
+0.053 here, of 0.085 on validation), and a temperature above 1 softens what it remembers.
 """
 
 from __future__ import annotations

@@ -102,3 +102,13 @@ def test_plain_transformers_is_only_shown_where_it_reads_the_same(
     assert "from transformers import pipeline" not in text
     assert "otherwise than they are meant" in text
     assert "library_name: goemo-eval" in text
+
+
+def test_beside_the_floor_an_engine_alone_is_not_the_model(bundle_of: BundleOf) -> None:
+    path, _ = bundle_of("tiny+tfidf-raw-onnxruntime-fp32")
+    info, text = read_bundle(path), (path / "README.md").read_text()
+    assert info.floor_weight is not None
+    assert f"{info.floor_weight:.0%} those of a linear model of n-grams beside it" in text
+    assert "import onnxruntime" not in text
+    assert "this library adds the floor's logits" in text
+    assert "import onnxruntime" in card(info.model_copy(update={"floor_weight": None}))

@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from goemo_eval.engines.artifact import describe, read_info
+from goemo_eval.engines.base import logits
 from goemo_eval.engines.registry import load
 from goemo_eval.errors import CheckpointError, EngineError, OptionError
 from goemo_eval.measure.threshold_choice import cross_validate
@@ -20,10 +21,11 @@ from goemo_eval.models.checkpoint import read_checkpoint
 from goemo_eval.models.encoders import Encoder, Weights, get_encoder
 from goemo_eval.models.manifest import MANIFEST
 from goemo_eval.options import read_options
-from goemo_eval.pipeline import steps
+from goemo_eval.pipeline import steps, timing
 from goemo_eval.pipeline.assemble import add_times, measure
 from goemo_eval.pipeline.cells import matrix
 from goemo_eval.pipeline.mixing import UNFITTED, WEIGHTS, choose_weight, mixed
+from goemo_eval.pipeline.repair import repair
 from goemo_eval.pipeline.steps import Run, artifact, convert, fit, predict
 from goemo_eval.records.schema import Cell
 
@@ -77,14 +79,39 @@ def test_it_goes_to_a_record_with_times(run_of: RunOf) -> None:
     assert not again.store.made
 
 
+def test_int8_is_repaired_with_the_floor_beside_it(run_of: RunOf, tmp_path: Path) -> None:
+    """Every layer is kept where nothing is enough; what is left of INT8 is the floor's."""
+    run = run_of()
+    texts = run.plan.task("raw").texts["validation"][:16]
+    seen: list[np.ndarray] = []
+
+    def score(found: np.ndarray) -> float:
+        seen.append(found)
+        return 0.0
+
+    repaired = repair(
+        fit(run, cell()).checkpoint,
+        "torch",
+        texts=texts,
+        macro_f1=score,
+        least=1.0,
+        threads=2,
+        scratch=tmp_path,
+    )
+    assert repaired.int8_share == 0
+    exact = logits(timing.loaded(run, cell()), texts)
+    assert 0 < np.abs(seen[-1] - exact).max() < 0.1
+    assert np.abs(seen[0] - exact).max() > 0
+
+
 def test_the_weight_is_the_one_that_validation_chose(run_of: RunOf) -> None:
     run = run_of()
-    logits = [
+    parts = [
         predict(run, part).logits("validation") for part in (cell("tiny"), cell("tfidf", "linear"))
     ]
     targets = run.plan.task("raw").targets["validation"]
     found = fit(run, cell()).checkpoint
-    assert found.floor_weight == choose_weight(*logits, targets)
+    assert found.floor_weight == choose_weight(*parts, targets)
     assert found.encoder == "tiny+tfidf"
     assert found.seed == 0
 
