@@ -189,6 +189,22 @@ def test_a_brought_checkpoint_is_measured_where_it_lies(run_of: RunOf) -> None:
         fit(run_of(checkpoints={("tiny", "simplified"): own.path}), cell(scheme="simplified"))
 
 
+def test_a_record_says_where_texts_are_cut_and_how_many(run_of: RunOf) -> None:
+    from tokenizers import Tokenizer
+
+    trained = fit(run_of(), FP32).checkpoint
+    run = run_of(checkpoints={("mine", "raw"): trained.path}, max_length=12)
+    record = measure(run, FP32.model_copy(update={"encoder": "mine"}))
+    tokenizer = Tokenizer.from_file(str(trained.path / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokens = [len(tokenizer.encode(text).ids) for text in run.plan.task("raw").texts["test"]]
+    assert record.length is not None
+    assert record.length.max_length == 12
+    assert record.length.cut_share == pytest.approx(np.mean(np.array(tokens) > 12))
+    assert 0 < record.length.cut_share < 1
+
+
 def test_a_conversion_that_dies_fails_its_cell_alone(
     run_of: RunOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
