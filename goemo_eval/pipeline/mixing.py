@@ -23,8 +23,7 @@ def mixed(
 ) -> npt.NDArray[np.float32]:
     """Return the weighted sum of two arrays of logits, as `goemo_eval.engines.mixture` adds them."""
     share = np.float32(weight)
-    found: npt.NDArray[np.float32] = (1 - share) * encoder + share * floor
-    return found
+    return np.asarray((1 - share) * encoder + share * floor, dtype=np.float32)
 
 
 def choose_weight(
