@@ -35,6 +35,14 @@ from goemo_eval.pipeline.keys import digest_of
 from goemo_eval.pipeline.steps import Run
 from goemo_eval.pipeline.teaching import learned, lessons_of
 from goemo_eval.progress import progress
+from goemo_eval.tune.queue import (
+    RETRY_OF,
+    alive,
+    is_finished,
+    is_surplus,
+    queue_again,
+    queue_points,
+)
 from goemo_eval.tune.space import Space
 from goemo_eval.tune.storage import open_storage, out_of_reach
 
@@ -44,7 +52,7 @@ if TYPE_CHECKING:
 Sampler = Literal["grid", "random", "tpe"]
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 _TPE_STARTUP = 10
-_POINT, _RETRY_OF, _WHY = "point", "retry_of", "why"
+_WHY = "why"
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,7 @@ def open_study(storage: str, name: str, search: Search, *, heartbeat_s: int = 20
     pruner = optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
     try:
         with _experiments():
-            kept = open_storage(storage, heartbeat_s=heartbeat_s, when_lost=_queue_again)
+            kept = open_storage(storage, heartbeat_s=heartbeat_s, when_lost=queue_again)
         return optuna.create_study(
             storage=kept,
             study_name=name,
@@ -140,12 +148,12 @@ def run_study(study: optuna.Study, search: Search, run: Run) -> None:
             with _experiments():
                 _fail_stale(study)
             trials = study.get_trials(deepcopy=False)
-            finished = sum(_finished(trial) for trial in trials)
+            finished = sum(is_finished(trial) for trial in trials)
             bar.update(min(finished, n_trials) - bar.n)
             if finished >= n_trials:
                 return
             waiting = any(trial.state.name == "WAITING" for trial in trials)
-            if not waiting and len(_alive(trials)) >= n_trials:
+            if not waiting and len(alive(trials)) >= n_trials:
                 time.sleep(0.5)  # others are at the rest; should one die, its point comes back
                 continue
             worker.run_one(n_trials)
@@ -196,7 +204,7 @@ class _Worker:
         """Fine-tune at the trial's point and return its validation Macro-F1."""
         import optuna
 
-        if _surplus(self._study, trial.number, n_trials):
+        if is_surplus(self._study, trial.number, n_trials):
             raise _SurplusError
         trial.set_user_attr("worker", f"{socket.gethostname()} {os.getpid()}")
         search = self._search
@@ -216,7 +224,7 @@ class _Worker:
             raise optuna.TrialPruned from None
         except KeyboardInterrupt:
             frozen = self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-            _queue_again(self._study, frozen)
+            queue_again(self._study, frozen)
             raise
         trial.set_user_attr("scored", True)  # refused where another worker has the trial by now
         return max(scores.values()) if recipe.early_stopping_patience else scores[max(scores)]
@@ -227,7 +235,7 @@ class _Worker:
         plan = self._run.plan
         directory = plan.weights_of(self._search.encoder)
         encoder = plan.encoder(self._search.encoder)
-        origin = trial.user_attrs.get(_RETRY_OF, trial.number)
+        origin = trial.user_attrs.get(RETRY_OF, trial.number)
         facts = recipe.training_facts() | {"name": ""}
         teacher = self._teacher if recipe.teacher_weight else None
         facts |= {} if teacher is None else {"teacher": teacher.sha256}
@@ -289,48 +297,7 @@ def _queue(study: optuna.Study, search: Search, n_trials: int) -> None:
     else:
         known = n_trials if search.sampler == "random" else min(n_trials, _TPE_STARTUP)
         points = list(islice(search.space.random(search.seed), known))
-    there = {_place(trial) for trial in study.get_trials(deepcopy=False)}
-    for i, point in enumerate(points):
-        if i not in there:
-            study.enqueue_trial(point, user_attrs={_POINT: i})
-
-
-def _queue_again(study: optuna.Study, trial: Any) -> None:
-    """Queue the point of a trial that was lost, if a point it has."""
-    origin = trial.user_attrs.get(_RETRY_OF, trial.number)
-    attributes = {_RETRY_OF: origin}
-    if _place(trial) is not None:
-        attributes[_POINT] = _place(trial)
-    point = trial.system_attrs.get("fixed_params") or trial.params
-    study.enqueue_trial(point, user_attrs=attributes)
-
-
-def _place(trial: Any) -> int | None:
-    """Return which of the points known beforehand a trial has."""
-    place: int | None = trial.user_attrs.get(_POINT)
-    return place
-
-
-def _alive(trials: list[Any]) -> list[Any]:
-    """Return the trials that count: without the failed, and without later copies of a point."""
-    found: dict[Any, Any] = {}
-    for trial in sorted((t for t in trials if t.state.name != "FAIL"), key=lambda t: t.number):
-        place = _place(trial)
-        found.setdefault(("own", trial.number) if place is None else place, trial)
-    return sorted(found.values(), key=lambda t: t.number)
-
-
-def _surplus(study: optuna.Study, number: int, n_trials: int) -> bool:
-    """Say whether a trial is a later copy or beyond the number asked for.
-
-    The storage numbers trials one after the other, so that every worker comes to the same answer.
-    """
-    alive = _alive(study.get_trials(deepcopy=False))
-    return number not in {trial.number for trial in alive[:n_trials]}
-
-
-def _finished(trial: Any) -> bool:
-    return trial.state.name in ("COMPLETE", "PRUNED")
+    queue_points(study, points)
 
 
 def _same_search(study: optuna.Study, search: Search, run: Run) -> None:

@@ -19,6 +19,7 @@ from goemo_eval.cli.app import main
 from goemo_eval.errors import DivergedError
 from goemo_eval.models.recipes import load_recipe
 from goemo_eval.tune import study
+from goemo_eval.tune.queue import queue_again
 
 Command = Callable[..., list[str]]
 
@@ -176,7 +177,7 @@ def test_a_worker_that_was_taken_for_dead_drops_its_trial_and_goes_on(
         url = f"sqlite:///{tmp_path / 'store' / 'tune' / 'studies.db'}"
         others = optuna.load_study(study_name="tiny-raw-space", storage=url)
         running = next(t for t in others.get_trials() if t.state.name == "RUNNING")
-        study._queue_again(others, others.tell(running.number, state=optuna.trial.TrialState.FAIL))
+        queue_again(others, others.tell(running.number, state=optuna.trial.TrialState.FAIL))
 
     def slow(*arguments: Any, **options: Any) -> Any:
         when = late.pop() if late else ""
