@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,9 @@ import numpy.typing as npt
 
 from goemo_eval.errors import EngineError, GoemoError
 from goemo_eval.models.pretrained import Layer, Pretrained
+from goemo_eval.models.said import printable
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 TOLERANCE = 1e-4
 _SHORT, _LONGEST = (13, 2), 512
 """Tokens of the texts that are compared, beside one of the checkpoint's own limit: padding far from any word."""
@@ -32,8 +35,8 @@ def conversion(path: Path, engine: str) -> Iterator[None]:
     except (GoemoError, MemoryError):
         raise
     except Exception as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        said = " ".join((lines or [""])[0].split())[:160]
+        lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
+        said = printable(" ".join((lines or [""])[0].split()), most=160)
         raise EngineError(
             f"{path}: {engine} cannot convert this model ({type(error).__name__}: {said}): use another engine"
         ) from None
