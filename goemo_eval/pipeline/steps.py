@@ -20,6 +20,8 @@ import numpy.typing as npt
 from goemo_eval.cpu import has_dot_products, isa_limit
 from goemo_eval.engines.artifact import Variant
 from goemo_eval.engines.registry import ENGINES
+from goemo_eval.errors import CheckpointError
+from goemo_eval.frozen import MIXED
 from goemo_eval.measure.environment import versions
 from goemo_eval.measure.scenarios import texts_sha256
 from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint
@@ -126,6 +128,7 @@ def fit(run: Run, cell: Cell) -> Fitted:
     if brought is not None:
         checkpoint = read_checkpoint(brought, max_length=plan.max_length)
         checkpoint.check_fits(scheme)
+        _check_name(cell, checkpoint)
         in_fork(check_checkpoint, checkpoint)
         return Fitted(checkpoint, None)
     if is_mixed(cell.encoder):
@@ -205,6 +208,18 @@ def _stand_in_key(plan: Plan, encoder: Encoder, common: Mapping[str, Any]) -> Fi
         return FitKey(trained=False, **common)
     looks = encoder.model_dump(mode="json", include={"model_type", "config"})
     return OwnKey(trained=False, architecture=looks, **common)
+
+
+def _check_name(cell: Cell, checkpoint: Checkpoint) -> None:
+    """Refuse a name that says otherwise than a brought checkpoint whether the floor is beside it."""
+    has_floor = checkpoint.floor_weight is not None
+    if has_floor != is_mixed(cell.encoder):
+        alone = encoder_of(cell.encoder)
+        named = f"{alone}{MIXED}-{cell.scheme}" if has_floor else f"{alone}-{cell.scheme}"
+        raise CheckpointError(
+            f"{checkpoint.path}: has {'the' if has_floor else 'no'} floor beside it: bring it as --checkpoint "
+            f"{named}=DIR"
+        )
 
 
 def _mixed(run: Run, cell: Cell) -> Fitted:

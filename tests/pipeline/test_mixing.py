@@ -182,6 +182,13 @@ def test_parts_that_do_not_belong_together_are_refused(run_of: RunOf, tmp_path: 
     with pytest.raises(EngineError, match=r"floor.safetensors: bias: expected shape"):
         load(swapped, threads=1)
 
+    whole, alone = fit(run, cell()).checkpoint.path, fit(run, cell("tiny")).checkpoint.path
+    with pytest.raises(CheckpointError, match=r"has the floor .* --checkpoint tiny\+tfidf-raw=DIR"):
+        fit(run_of(checkpoints={("tiny", "raw"): whole}), cell("tiny"))
+    with pytest.raises(
+        CheckpointError, match=r"has no floor .* bring it as --checkpoint tiny-raw="
+    ):
+        fit(run_of(checkpoints={("tiny+tfidf", "raw"): alone}), cell())
     plain = Path(shutil.copytree(fit(run, cell("tiny")).checkpoint.path, tmp_path / "plain"))
     (plain / MANIFEST).unlink()
     with pytest.raises(CheckpointError, match=r"has no manifest, and tiny\+tfidf needs one"):
