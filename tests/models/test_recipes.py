@@ -17,7 +17,7 @@ def test_the_studys_values() -> None:
     study = load_recipe("study")
     assert (study.epochs, study.batch_size) == (3, 32)
     assert (study.learning_rate, study.weight_decay) == (5e-5, 0.01)
-    assert recipe_names() == ("sample", "strong", "study")
+    assert recipe_names() == ("distil", "sample", "strong", "study")
 
 
 GOOD = "epochs = 2\nbatch_size = 8\nlearning_rate = 1e-4\nschedule = 'linear'\nweight_decay = 0.0\nwarmup_ratio = 0.1\nmax_length = 64\n"
@@ -107,7 +107,7 @@ def test_files_that_are_not_read(tmp_path: Path) -> None:
 
 def test_unknown(tmp_path: Path) -> None:
     with pytest.raises(
-        CheckpointError, match="unknown recipe 'strng': known are sample, strong, study"
+        CheckpointError, match="unknown recipe 'strng': known are distil, sample, strong, study"
     ):
         load_recipe("strng")
     with pytest.raises(CheckpointError, match=r"nowhere.toml: cannot read"):
@@ -179,3 +179,10 @@ def test_bf16_is_used_by_its_instructions_alone(monkeypatch: pytest.MonkeyPatch)
     for name, value in ISA_LIMITS["avx2"].items():
         monkeypatch.setenv(name, value)
     assert not has_bf16()  # it may not use them
+
+
+def test_distil_is_strong_with_teachers() -> None:
+    taught, strong = load_recipe("distil"), load_recipe("strong")
+    assert taught.teacher_weight > 0
+    changed = {"name", "teacher_weight", "teacher_temperature"}
+    assert taught.model_dump(exclude=changed) == strong.model_dump(exclude=changed)
