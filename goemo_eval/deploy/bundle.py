@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from goemo_eval.engines.base import Predictor, Shape
 
 _AT_ONCE = 32  # batches between two looks at an interrupt
+_PREPARED = 1024  # texts, a whole number of batches
 _SIDE_BY_SIDE = ("onnxruntime", "openvino", "torch")
 """Engines that several threads may call at once; others take them in turn."""
 
@@ -90,14 +91,18 @@ class Bundle:
 
         check_texts(texts)
         out = np.empty((len(texts), len(self.info.labels)), dtype=np.float32)
+        # As they are scored and timed: a text alone is answered soonest by all threads.
+        shape: Shape = "single" if len(texts) == 1 else "scored"
+        # Where batches are of texts as they come, the next texts can wait to be prepared.
+        as_given = self.info.batch_rule.order == "as-given"
+        step = _PREPARED if as_given else max(1, len(texts))
         with self._turn:
-            # As they are scored and timed: a text alone is answered soonest by all threads.
-            shape: Shape = "single" if len(texts) == 1 else "scored"
-            batches = self.predictor.prepare(texts, shape=shape) if len(texts) else []
-            for start in range(0, len(batches), _AT_ONCE):
-                stretch = batches[start : start + _AT_ONCE]
-                for batch, found in zip(stretch, self.predictor.run(stretch), strict=True):
-                    out[list(batch.rows)] = found
+            for first in range(0, len(texts), step):
+                batches = self.predictor.prepare(texts[first : first + step], shape=shape)
+                for start in range(0, len(batches), _AT_ONCE):
+                    stretch = batches[start : start + _AT_ONCE]
+                    for batch, found in zip(stretch, self.predictor.run(stretch), strict=True):
+                        out[[first + row for row in batch.rows]] = found
         check_finite(out)
         return out
 

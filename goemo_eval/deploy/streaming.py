@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Iterator
@@ -122,26 +121,28 @@ class _Job(NamedTuple):
     def head(self) -> bytes:
         return head_of(self.form, self.bundle.info.labels).encode()
 
-    def lines(self, stretch: Stretch) -> bytes:
+    def lines(self, stretch: Stretch) -> Iterator[bytes]:
+        """Yield the lines of a stretch, some at a time.
+
+        Scores as Python's own numbers, and lines, take fifty times the memory of logits.
+        """
         try:
             check_texts(stretch.texts, first_row=stretch.first_row)
         except DataError as error:
             raise DataError(f"{self.source}: {error}") from None
         to_line = to_lines(self.form, self.bundle.info.labels, top=self.top)
-        logits, out = self.bundle.logits(stretch.texts), io.BytesIO()
-        # Scores as Python's own numbers take fifty times the memory of logits: not of all rows at once.
+        logits = self.bundle.logits(stretch.texts)
         for start in range(0, len(logits), _AT_ONCE):
             found = self.bundle.predictions(logits[start : start + _AT_ONCE])
-            for row, prediction in enumerate(found, start=stretch.first_row + start):
-                out.write(to_line(row, prediction).encode())
-        return out.getvalue()
+            rows = enumerate(found, start=stretch.first_row + start)
+            yield "".join(to_line(row, prediction) for row, prediction in rows).encode()
 
 
 def _write(job: _Job, stretches: Iterator[Stretch], out: IO[bytes]) -> int:
     written = 0
     with progress(desc="predicting", unit="text") as bar:
         for stretch in stretches:
-            out.write(job.lines(stretch))
+            out.writelines(job.lines(stretch))
             out.flush()
             written += len(stretch.texts)
             bar.update(len(stretch.texts))
@@ -161,27 +162,42 @@ def _take_up(job: _Job, stretches: Iterator[Stretch], out: IO[bytes]) -> Iterato
         out.seek(0)
         out.truncate()
         out.write(head)
-    last: tuple[Stretch, bytes] | None = None
+    last: _Held | None = None
     for stretch in stretches:
         at = out.tell()
-        found, is_whole = _read_lines(out, len(stretch.texts))
+        is_whole = _pass_lines(out, len(stretch.texts))
+        held = _Held(stretch, at, out.tell())
         if is_whole:
-            last = stretch, found
+            last = held
             continue
-        _check_rows(job, (stretch, found) if found else last)
+        _check_rows(job, out, held if held.end > at else last)
         out.seek(at)
         out.truncate()
         return chain([stretch], stretches)
     _check(job, not out.read(1), f"it has more rows than {job.source}")
-    _check_rows(job, last)
+    _check_rows(job, out, last)
     return iter(())
 
 
-def _check_rows(job: _Job, held: tuple[Stretch, bytes] | None) -> None:
-    if held is not None:
-        stretch, found = held
-        expected = job.lines(stretch)
-        _check(job, expected.startswith(found), f"rows from {stretch.first_row} on differ")
+class _Held(NamedTuple):
+    """A stretch of which an output holds lines, and where they begin and end."""
+
+    stretch: Stretch
+    begin: int
+    end: int
+
+
+def _check_rows(job: _Job, out: IO[bytes], held: _Held | None) -> None:
+    if held is None:
+        return
+    out.seek(held.begin)
+    left = held.end - held.begin
+    for expected in job.lines(held.stretch):
+        found = out.read(min(left, len(expected)))
+        left -= len(found)
+        is_ours = expected.startswith(found)
+        _check(job, is_ours, f"rows from {held.stretch.first_row} on differ")
+    _check(job, not left, f"rows from {held.stretch.first_row} on differ")
 
 
 def _check(job: _Job, is_ours: bool, otherwise: str) -> None:
@@ -192,15 +208,9 @@ def _check(job: _Job, is_ours: bool, otherwise: str) -> None:
         )
 
 
-def _read_lines(file: IO[bytes], count: int) -> tuple[bytes, bool]:
-    """Return the next lines of a file, and whether there were as many, all of them whole."""
-    lines: list[bytes] = []
-    while len(lines) < count and (line := file.readline(LONGEST_LINE)):
-        lines.append(line)
-        if not line.endswith(b"\n"):
-            break
-    is_whole = len(lines) == count and all(line.endswith(b"\n") for line in lines[-1:])
-    return b"".join(lines), is_whole
+def _pass_lines(file: IO[bytes], count: int) -> bool:
+    """Pass over the next lines of a file; say whether there were as many, all of them whole."""
+    return all(file.readline(LONGEST_LINE).endswith(b"\n") for _ in range(count))
 
 
 def _is_same(source: Path, target: Path) -> bool:

@@ -25,7 +25,7 @@ WORD = r"\w+|[^\w\s]"
 _find_tokens = re.compile(WORD).findall
 _STRETCH = 512  # texts whose features are found together: more would only take memory
 _LONGEST_KEPT = 40  # characters; a word that is longer hardly comes again
-_MOST_KEPT = 1 << 14  # words, about 5 MB
+_MOST_KEPT = 1 << 13  # words, about 3 MB
 _COUNTS = 1 + np.log(np.arange(1, 256, dtype=np.float64))
 
 Count = Annotated[int, Field(ge=1)]

@@ -23,6 +23,8 @@ BundleOf = Callable[[str], tuple[Path, Record]]
 WHEEL = os.environ.get("TOX_PACKAGE", "")
 pytestmark = pytest.mark.skipif(not WHEEL, reason="needs the built wheel: python -m tox run -e py")
 TEXTS = ["I was charged twice", "", "thank you so much 😂"]
+OWN = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+"""The environment's variables, but those by which it would find what the tests' own Python has."""
 HEAVY = ("torch", "transformers", "scipy", "scikit-learn", "pandas", "datasets", "matplotlib")
 
 
@@ -32,15 +34,14 @@ def bin_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("server") / "venv"
     subprocess.run([sys.executable, "-m", "venv", place], check=True)
     found = place / ("Scripts" if os.name == "nt" else "bin")
-    subprocess.run([found / "python", "-m", "pip", "-q", "install", f"{WHEEL}[deploy]"], check=True)
+    words = [found / "python", "-m", "pip", "-q", "install", f"{WHEEL}[deploy]"]
+    subprocess.run(words, check=True, env=OWN)
     return found
 
 
 def run(*words: object, cwd: Path = Path("/")) -> subprocess.CompletedProcess[str]:
-    # Nothing of the tests' own environment may be found there.
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     return subprocess.run(
-        list(map(str, words)), capture_output=True, text=True, check=False, cwd=cwd, env=kept
+        list(map(str, words)), capture_output=True, text=True, check=False, cwd=cwd, env=OWN
     )
 
 
@@ -110,7 +111,7 @@ def test_the_readme_as_written(bin_dir: Path, tmp_path: Path) -> None:
     for commands, where in ((measured[1:], here), (served, bin_dir)):
         for command in commands:
             path = f"{where}{os.pathsep}{os.environ['PATH']}"
-            given = {**os.environ, "PATH": path, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+            given = {**OWN, "PATH": path, "XDG_CACHE_HOME": str(tmp_path / "cache")}
             ended = subprocess.run(
                 command,
                 shell=True,
