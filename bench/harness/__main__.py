@@ -172,8 +172,7 @@ def _command(given: dict[str, Any]) -> str:
         value = given[name]
         if value is not None and not (name == "rounds" and value == 5):
             # Directories of one machine mean nothing on another: their last names are enough.
-            shown = value if name == "out" else Path(str(value)).name
-            words.append(f"--{name} {shown}")
+            words.append(f"--{name} {Path(str(value)).name}")
     words += [f"--only {name}" for name in given["only"] or []]
     words += [f"--skip {name}" for name in given["skip"] or []]
     return " ".join(words)

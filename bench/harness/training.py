@@ -91,7 +91,7 @@ def _ours(train: Split, recipe: Recipe, out: Path, *, threads: int) -> None:
 def _theirs(train: Split, recipe: Recipe, out: Path, *, threads: int) -> None:
     """Fine-tune by a Trainer as its tutorials set it up."""
     import torch
-    from transformers import Trainer, TrainingArguments, set_seed
+    from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
     torch.set_num_threads(threads)
     set_seed(0)
@@ -117,11 +117,13 @@ def _theirs(train: Split, recipe: Recipe, out: Path, *, threads: int) -> None:
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
+            dataloader_pin_memory=False,  # it warns where there is no GPU
             remove_unused_columns=False,
         ),
         train_dataset=rows,
         data_collator=collate,
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
     model.save_pretrained(out / "checkpoint")
     tokenizer.save_pretrained(out / "checkpoint")

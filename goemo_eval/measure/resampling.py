@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
 
 _CHUNK = 256  # resamples at a time: their weights stay in the processor's cache
+_MOST_WEIGHTS = 1 << 24  # of a portion: of a million texts fewer resamples are held at a time
 
 
 def distinct(
@@ -47,10 +48,11 @@ def draw(
     return weights
 
 
-def chunks(n: int) -> Iterator[int]:
-    """Yield the sizes of the portions in which n draws are made."""
-    for start in range(0, n, _CHUNK):
-        yield min(_CHUNK, n - start)
+def chunks(n: int, n_texts: int = 1) -> Iterator[int]:
+    """Yield the sizes of the portions in which n draws of so many texts are made."""
+    size = max(1, min(_CHUNK, _MOST_WEIGHTS // max(1, n_texts)))
+    for start in range(0, n, size):
+        yield min(size, n - start)
 
 
 def text_sums(

@@ -307,7 +307,7 @@ def resample(
     error = float(np.sqrt(np.bincount(group) @ influence**2))
     values, errors = [], []
     rng = np.random.default_rng(seed)
-    for number in chunks(n_resamples):
+    for number in chunks(n_resamples, len(rows)):
         weights = draw(rng, number, group, len(flat))
         sums = (weights @ flat).reshape(number, *rows.shape[1:])
         drawn, slopes = value_and_gradient(sums, metric)

@@ -216,3 +216,13 @@ def test_mistakes(change: dict[str, Any], message: str) -> None:
     arguments = {"targets": targets, "baseline": baseline, "candidate": candidate} | change
     with pytest.raises(ScoreError, match=message):
         paired_bootstrap(**arguments)
+
+
+def test_many_texts_are_resampled_in_small_portions() -> None:
+    from goemo_eval.measure.resampling import chunks
+
+    assert list(chunks(600, 5_427)) == [256, 256, 88]
+    portions = list(chunks(40, 1_000_000))
+    assert sum(portions) == 40
+    assert max(portions) * 1_000_000 <= 1 << 24
+    assert list(chunks(2, 1 << 30)) == [1, 1]
