@@ -43,7 +43,7 @@ PARTS: dict[str, Callable[[Settings, Found], Found]] = {
     "memory": _memory,
     "shares": lambda s, c: in_new_process(shares.shares, s, c),
 }
-GROWTH = "growth"
+GROWTH, ROUNDS = "growth", 4
 NAMES = (*PARTS, GROWTH)
 _CHOOSING = {"scoring", "single", "memory", "shares", GROWTH}
 """Parts that need artifacts."""
@@ -62,7 +62,7 @@ def main(
     ] = None,
     skip: Annotated[list[str] | None, typer.Option(help="Leave a part out (repeatable).")] = None,
     rows: Annotated[int | None, typer.Option(min=64, help="Of every split, for a trial.")] = None,
-    rounds: Annotated[int, typer.Option(min=2, help="Passes of the scoring lines.")] = 5,
+    rounds: Annotated[int, typer.Option(min=2, help="Passes of the scoring lines.")] = ROUNDS,
     threads: Annotated[int | None, typer.Option(min=1)] = None,
     again: Annotated[bool, typer.Option(help="Measure anew what is kept already.")] = False,
     long: Annotated[bool, typer.Option(help="Let the encoder score the split 100 times.")] = False,
@@ -170,7 +170,7 @@ def _command(given: dict[str, Any]) -> str:
     words = ["python -m bench.harness"]
     for name in ("out", "checkpoint", "layers", "data", "isa", "rows", "rounds", "threads"):
         value = given[name]
-        if value is not None and not (name == "rounds" and value == 5):
+        if value is not None and not (name == "rounds" and value == ROUNDS):
             # Directories of one machine mean nothing on another: their last names are enough.
             words.append(f"--{name} {Path(str(value)).name}")
     words += [f"--only {name}" for name in given["only"] or []]

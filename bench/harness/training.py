@@ -26,7 +26,7 @@ from goemo_eval.models.training import fine_tune
 from .settings import SCHEME, Settings
 from .turns import in_turns
 
-ROWS, ROUNDS = 640, 3
+ROWS, ROUNDS = 384, 3
 PADDED_TO = 128
 TRAINER = "Trainer"
 
