@@ -260,7 +260,9 @@ def test_what_came_from_a_file_cannot_steer_the_terminal(capsys: Capture, tmp_pa
 
 
 @pytest.fixture
-def project(tmp_path: Path, tsv_dir: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+def floor_project(
+    tmp_path: Path, tsv_dir: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A directory with data and a run file."""
     data = tsv_dir()
     (tmp_path / "goemo.toml").write_text(
@@ -271,11 +273,11 @@ def project(tmp_path: Path, tsv_dir: Callable[..., Path], monkeypatch: pytest.Mo
     return tmp_path
 
 
-def test_from_data_to_a_prediction(capsys: Capture, project: Path) -> None:
+def test_from_data_to_a_prediction(capsys: Capture, floor_project: Path) -> None:
     code, out, err = run(capsys, "run")
     assert code == 0, err
     assert out.strip().endswith("report/report.md")
-    records = project / "report" / "records.json"
+    records = floor_project / "report" / "records.json"
     assert [r.cell.id for r in read_records(records)] == [
         "tfidf-raw-linear-fp32",
         "tfidf-raw-linear-int8",
@@ -299,11 +301,11 @@ def test_from_data_to_a_prediction(capsys: Capture, project: Path) -> None:
     assert run(capsys, "recommend", records)[0] == 0
 
 
-def test_one_cell_from_the_command_line(capsys: Capture, project: Path) -> None:
+def test_one_cell_from_the_command_line(capsys: Capture, floor_project: Path) -> None:
     code, out, err = run(capsys, "evaluate", *CELL, "--json")
     assert code == 0, err
-    (project / "one.json").write_text(out)
-    (record,) = read_records(project / "one.json")
+    (floor_project / "one.json").write_text(out)
+    (record,) = read_records(floor_project / "one.json")
     assert record.latency["single"].times_s
     code, out, err = run(capsys, "evaluate", *CELL, "--precision", "int8")
     assert "Macro-F1 test" in out
@@ -311,7 +313,7 @@ def test_one_cell_from_the_command_line(capsys: Capture, project: Path) -> None:
     assert "no labels.txt beside the files" in err
     code, out, _ = run(capsys, "train", *CELL, "--out", "mine")
     assert code == 0
-    assert (project / "mine" / "goemo.json").is_file()
+    assert (floor_project / "mine" / "goemo.json").is_file()
     assert run(capsys, "train", *CELL, "--out", "mine")[0] == 2
 
 

@@ -153,7 +153,11 @@ def test_a_fine_tuning_that_is_killed_is_not_begun_again_for_the_next_cell(
 
 
 def test_interrupted_it_writes_what_there_is(
-    run: Callable[..., Out], measured: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Out],
+    measured: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     whole = Session.time_whole
 
@@ -163,6 +167,9 @@ def test_interrupted_it_writes_what_there_is(
         return whole(self, cell)
 
     monkeypatch.setattr(Session, "time_whole", second_is_interrupted)
+    # As a person's shell has it: whoever runs tests side by side may have had it ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     code, out, err = run("--file", measured.file, "--reports", tmp_path / "r")
     assert code == 2
     assert "interrupted: what is finished is kept" in err.splitlines()[-1]

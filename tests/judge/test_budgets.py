@@ -36,7 +36,10 @@ def test_shipped_budgets() -> None:
     assert wide.max_int8_drop > 0.01
     assert shipped.of("sample", "minilm-raw-torch-fp32").min_macro_f1 == 0.35
     shipped.check_names(
-        "sample", encoders={"minilm"}, schemes={"raw", "simplified"}, engines={"torch"}
+        "sample",
+        encoders={"minilm", "tfidf"},
+        schemes={"raw", "simplified"},
+        engines={"torch", "linear"},
     )
 
 

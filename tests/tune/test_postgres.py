@@ -191,6 +191,10 @@ def query(storage: str, statement: str) -> Any:
         return found.scalar() if found.returns_rows else None
 
 
+# Workers are processes; that these are threads, which share the list of silenced warnings, is the test's own doing.
+@pytest.mark.filterwarnings(
+    "ignore:Argument ..heartbeat_interval:optuna.exceptions.ExperimentalWarning"
+)
 def test_workers_that_meet_an_empty_database_at_once(storage: str) -> None:
     """Each makes the tables that it misses; the others' are as good."""
     search = Search("tiny", "raw", Space(load_recipe("sample"), {}, {}), "random", 1)
