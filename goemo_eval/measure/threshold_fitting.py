@@ -14,6 +14,7 @@ import numpy.typing as npt
 from goemo_eval.measure.f1 import BoolArray, FloatArray, f1_from_counts
 
 FIXED = 0.5
+_ROUNDING = 1e-12  # of a sum of F1, which depends on its order
 
 
 def per_label_thresholds(
@@ -177,13 +178,13 @@ def f1_path(scores: FloatArray, targets: BoolArray) -> tuple[npt.NDArray[np.intp
 def best_threshold(scores: FloatArray, values: FloatArray) -> float:
     """Return the midpoint threshold below the best of `values`, the objective along falling `scores`.
 
-    Only below the last of equal scores there is a threshold.
+    Only below the last of equal scores there is a threshold. Of equal values the highest threshold is
+    taken; sums in another order, of rows that were shuffled, are equal up to rounding.
     """
     falling = np.sort(scores)[::-1]
     last_of_equal = np.append(falling[:-1] != falling[1:], True)
-    best = int(
-        np.argmax(np.where(last_of_equal, values, -np.inf))
-    )  # argmax: the first, the highest threshold
+    allowed = np.where(last_of_equal, values, -np.inf)
+    best = int(np.argmax(allowed >= allowed.max() - _ROUNDING))
     return _midway(falling[best], falling[best + 1] if best + 1 < len(falling) else None)
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -157,19 +155,15 @@ def test_interrupted_it_writes_what_there_is(
     measured: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
 ) -> None:
     whole = Session.time_whole
 
     def second_is_interrupted(self: Session, cell: Any) -> Record:
         if self.records:
-            os.kill(os.getpid(), signal.SIGINT)
+            raise KeyboardInterrupt
         return whole(self, cell)
 
     monkeypatch.setattr(Session, "time_whole", second_is_interrupted)
-    # As a person's shell has it: whoever runs tests side by side may have had it ignored.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     code, out, err = run("--file", measured.file, "--reports", tmp_path / "r")
     assert code == 2
     assert "interrupted: what is finished is kept" in err.splitlines()[-1]
