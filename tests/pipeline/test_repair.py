@@ -24,7 +24,13 @@ from goemo_eval.models.encoders import Weights, get_encoder
 from goemo_eval.models.recipes import load_recipe
 from goemo_eval.models.training import fine_tune
 from goemo_eval.pipeline import repair as room
-from goemo_eval.pipeline.repair import Tried, repair, shortest_head
+from goemo_eval.pipeline.repair import (
+    MOST_GIVEN_BACK,
+    Tried,
+    given_back,
+    repair,
+    shortest_head,
+)
 
 OUTLIER, CHANNELS = 100.0, 4
 BUDGET = 0.01
@@ -223,3 +229,22 @@ def test_the_shortest_head_that_is_good_enough_is_found(costs: list[float], allo
     assert kept == tuple(ranking[: enough[0] if enough else len(costs)])
     assert found.macro_f1 == heads[len(kept)]
     assert len(set(tried)) == len(tried) <= 2 * np.log2(len(costs) + 1) + 2
+
+
+@given(st.sets(st.integers(0, 15)), st.integers(1, 16))
+def test_what_the_others_make_needless_is_given_back(needed: set[int], count: int) -> None:
+    kept = tuple(f"layer{i}" for i in range(count))
+    must = {f"layer{i}" for i in needed if i < count}
+    tried = []
+
+    def attempt(fewer: tuple[str, ...]) -> Tried:
+        tried.append(fewer)
+        return Tried(0.5 if must <= set(fewer) and fewer else 0.4, int8_share=1 - len(fewer) / 20)
+
+    left, found = given_back(kept, Tried(0.5, 1 - count / 20), attempt, least=0.45)
+    assert must <= set(left) <= set(kept)
+    assert list(left) == [name for name in kept if name in left]
+    assert found == Tried(0.5, 1 - len(left) / 20)
+    assert len(tried) <= MOST_GIVEN_BACK
+    if len(must) <= 1 and count > 1:  # half of it at least is needless, and is found so at once
+        assert len(left) <= (count + 1) // 2
