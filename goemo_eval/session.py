@@ -25,7 +25,7 @@ from goemo_eval.options import Options
 from goemo_eval.pipeline.assemble import data_of, measure
 from goemo_eval.pipeline.cells import Matrix, matrix
 from goemo_eval.pipeline.executors import prepare
-from goemo_eval.pipeline.steps import Fitted, Run, fit
+from goemo_eval.pipeline.fitting import Fitted, Run, fit
 from goemo_eval.pipeline.store import Store, default_store
 from goemo_eval.pipeline.timing import time_split, time_throughput
 from goemo_eval.records.comparable import TIMED, comparable, times_of

@@ -135,7 +135,7 @@ def train(
     import shutil
 
     from goemo_eval.pipeline.cells import matrix
-    from goemo_eval.pipeline.steps import Run, fit
+    from goemo_eval.pipeline.fitting import Run, fit
     from goemo_eval.pipeline.store import Store, default_store
 
     if out is not None and out.exists():
@@ -219,7 +219,7 @@ def evaluate(
     """
     from goemo_eval.pipeline.assemble import add_times, measure
     from goemo_eval.pipeline.cells import matrix
-    from goemo_eval.pipeline.steps import Run, fit
+    from goemo_eval.pipeline.fitting import Run, fit
     from goemo_eval.pipeline.store import Store, default_store
     from goemo_eval.records.files import dump_records
 

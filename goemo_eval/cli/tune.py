@@ -71,7 +71,7 @@ def tune(
     when the same command is given again; several workers share one storage.
     """
     from goemo_eval.pipeline.cells import matrix
-    from goemo_eval.pipeline.steps import Run
+    from goemo_eval.pipeline.fitting import Run
     from goemo_eval.pipeline.store import Store, default_store
     from goemo_eval.tune.outcome import finished_trials, write_outcome
     from goemo_eval.tune.space import read_space

@@ -16,8 +16,8 @@ from goemo_eval.errors import CheckpointError
 from goemo_eval.frozen import MIXED
 
 _STACKED = re.compile(r"^(\D*?\.)(\d+)(\..*)$")
-# Lists of a config that say something of each layer.
-_PER_LAYER = ("layer_types", "attention_types", "mlp_layer_types")
+_PER_LAYER = "layer_types"
+"""The list of a config that says what each layer is, such as ModernBERT's."""
 
 
 class Layers(NamedTuple):
@@ -113,10 +113,9 @@ def shallower(config: Any, kept: Layers, *, encoder: str) -> tuple[int, ...]:
         raise CheckpointError(
             f"encoder {encoder}: the layers of {kind} cannot be counted: take it whole, without the @"
         ) from None
-    for name in _PER_LAYER:
-        listed = getattr(config, name, None)
-        if isinstance(listed, Sequence) and len(listed) == depth:
-            setattr(config, name, [listed[i] for i in indices])
+    listed = getattr(config, _PER_LAYER, None)
+    if isinstance(listed, Sequence) and len(listed) == depth:
+        setattr(config, _PER_LAYER, [listed[i] for i in indices])
     return indices
 
 

@@ -21,13 +21,11 @@ from goemo_eval.measure.scenarios import SCENARIOS
 from goemo_eval.measure.scoring import decide
 from goemo_eval.measure.statistics import paired_bootstrap
 from goemo_eval.pipeline.decide import Scored
+from goemo_eval.pipeline.fitting import Fitted, Run, fit
 from goemo_eval.pipeline.plan import Plan
 from goemo_eval.pipeline.steps import (
-    Fitted,
     Predicted,
-    Run,
     convert,
-    fit,
     predict,
     scores,
     search_of,

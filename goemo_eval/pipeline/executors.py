@@ -1,7 +1,7 @@
 """Where the cells of a run are fine-tuned and scored: here in order, or on a Ray cluster.
 
-On a cluster the steps of `goemo_eval.pipeline.steps` are mapped over the cells into a store that all
-machines share; whoever comes second to a key waits for the first. A task whose worker is lost is
+On a cluster `goemo_eval.pipeline.steps.scores`, with all that it asks for, is mapped over the cells
+into a store that all machines share; whoever comes second to a key waits for the first. A task whose worker is lost is
 run again, from the state that fine-tuning kept. Latency is none of their business: it is measured by
 the machine that asked, one cell at a time, when they are done.
 """
@@ -15,8 +15,9 @@ from typing import Any
 
 from goemo_eval.engines.registry import missing_engine
 from goemo_eval.errors import CellError, EngineError, GoemoError
+from goemo_eval.pipeline.fitting import Run
 from goemo_eval.pipeline.plan import Plan
-from goemo_eval.pipeline.steps import Run, scores
+from goemo_eval.pipeline.steps import scores
 from goemo_eval.pipeline.store import Store
 from goemo_eval.progress import progress
 from goemo_eval.records.schema import Cell

@@ -19,8 +19,9 @@ from goemo_eval.measure.scenarios import (
     time_offline,
     timed_batches,
 )
+from goemo_eval.pipeline.fitting import Run, fit
 from goemo_eval.pipeline.plan import UNSCORED, Timing
-from goemo_eval.pipeline.steps import Run, artifact, fit
+from goemo_eval.pipeline.steps import artifact
 from goemo_eval.records.schema import Cell, Speedup
 
 LOADED = 3

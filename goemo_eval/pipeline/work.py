@@ -1,6 +1,7 @@
 """What is done in a process of its own: fine-tuning, conversion, repair, prediction.
 
-Each function takes paths and plain values and leaves files; `goemo_eval.pipeline.steps` calls them.
+Each function takes paths and plain values and leaves files; `goemo_eval.pipeline.fitting` and
+`goemo_eval.pipeline.steps` call them.
 What is heavy is imported where it is used: `predict_artifact` runs in processes whose memory is
 measured.
 """

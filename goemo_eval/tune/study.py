@@ -31,8 +31,8 @@ from goemo_eval.models.encoders import find_weights
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.training import fine_tune
 from goemo_eval.models.validation import Validation
+from goemo_eval.pipeline.fitting import Run
 from goemo_eval.pipeline.keys import digest_of
-from goemo_eval.pipeline.steps import Run
 from goemo_eval.pipeline.teaching import learned, lessons_of
 from goemo_eval.progress import progress
 from goemo_eval.tune.queue import (

@@ -16,7 +16,7 @@ from goemo_eval.cli.app import main
 from goemo_eval.data.sources import load_dataset
 from goemo_eval.measure.machine_load import Load
 from goemo_eval.measure.scenarios import SCENARIOS
-from goemo_eval.pipeline import steps
+from goemo_eval.pipeline import fitting, steps
 from goemo_eval.records.files import read_records
 from goemo_eval.records.schema import Record
 from goemo_eval.session import Session
@@ -141,7 +141,7 @@ def test_a_process_that_is_killed_fails_its_cell_and_the_others_go_on(
 def test_a_fine_tuning_that_is_killed_is_not_begun_again_for_the_next_cell(
     run: Callable[..., Out], measured: Any, tmp_path: Path, crashing: Any
 ) -> None:
-    with crashing(steps, "fit_checkpoint", forked=True) as calls:
+    with crashing(fitting, "fit_checkpoint", forked=True) as calls:
         code, out, err = run(
             *("--file", measured.file, "--store", tmp_path / "s", "--reports", tmp_path)
         )

@@ -14,8 +14,9 @@ from goemo_eval.data.sources import load_dataset
 from goemo_eval.deploy.exporting import export_artifact
 from goemo_eval.models.recipes import load_recipe
 from goemo_eval.pipeline.assemble import measure
+from goemo_eval.pipeline.fitting import Run
 from goemo_eval.pipeline.plan import Plan
-from goemo_eval.pipeline.steps import Run, artifact
+from goemo_eval.pipeline.steps import artifact
 from goemo_eval.pipeline.store import Store
 from goemo_eval.records.schema import Cell, Record
 

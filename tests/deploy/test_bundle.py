@@ -20,7 +20,8 @@ from goemo_eval.deploy.description import BundleInfo, read_bundle
 from goemo_eval.deploy.exporting import describe_cell, export_artifact, write_bundle
 from goemo_eval.engines.registry import ENGINES
 from goemo_eval.errors import BundleError, DataError, EngineError
-from goemo_eval.pipeline.steps import Run, artifact
+from goemo_eval.pipeline.fitting import Run
+from goemo_eval.pipeline.steps import artifact
 from goemo_eval.records.schema import Record
 
 BundleOf = Callable[[str], tuple[Path, Record]]

@@ -17,7 +17,8 @@ import pytest
 
 from goemo_eval.cli.app import main
 from goemo_eval.deploy.bundle import load_bundle
-from goemo_eval.pipeline.steps import Run, predict
+from goemo_eval.pipeline.fitting import Run
+from goemo_eval.pipeline.steps import predict
 from goemo_eval.records.decisions import unpack_decisions
 from goemo_eval.records.schema import Record
 

@@ -11,8 +11,8 @@ import pytest
 from goemo_eval.data.dataset import Dataset, Split
 from goemo_eval.data.sources import load_dataset
 from goemo_eval.models.recipes import load_recipe
+from goemo_eval.pipeline.fitting import Run
 from goemo_eval.pipeline.plan import Plan, Rounds, Timing
-from goemo_eval.pipeline.steps import Run
 from goemo_eval.pipeline.store import Store
 
 BRIEF = Timing({"real": Rounds(2, 2), "single": Rounds(4, 1)}, passes=2, offline_passes=1)

@@ -13,8 +13,9 @@ import pytest
 from goemo_eval.errors import CellError, CheckpointError
 from goemo_eval.pipeline import executors
 from goemo_eval.pipeline.executors import prepare
+from goemo_eval.pipeline.fitting import Run
 from goemo_eval.pipeline.plan import Plan
-from goemo_eval.pipeline.steps import Run, scores
+from goemo_eval.pipeline.steps import scores
 from goemo_eval.records.schema import Cell
 
 ray = pytest.importorskip("ray")

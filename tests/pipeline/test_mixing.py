@@ -22,12 +22,13 @@ from goemo_eval.models.checkpoint import read_checkpoint
 from goemo_eval.models.encoders import Encoder, Weights, get_encoder
 from goemo_eval.models.manifest import MANIFEST
 from goemo_eval.options import read_options
-from goemo_eval.pipeline import steps
+from goemo_eval.pipeline import fitting
 from goemo_eval.pipeline.assemble import add_times, measure
 from goemo_eval.pipeline.cells import matrix
+from goemo_eval.pipeline.fitting import Run, fit
 from goemo_eval.pipeline.mixing import UNFITTED, WEIGHTS, choose_weight, mixed
 from goemo_eval.pipeline.repair import repair
-from goemo_eval.pipeline.steps import Run, artifact, convert, fit, predict
+from goemo_eval.pipeline.steps import artifact, convert, predict
 from goemo_eval.records.schema import Cell
 
 RunOf = Callable[..., Run]
@@ -214,7 +215,7 @@ def test_of_an_encoder_that_is_not_scored_it_is_not_scored_either(
         type(run.plan), "encoder", lambda _, name: small if name == "tiny" else get_encoder("tfidf")
     )
     monkeypatch.setattr(
-        steps, "find_weights", lambda *_: Weights("random", "random", reason="out of reach")
+        fitting, "find_weights", lambda *_: Weights("random", "random", reason="out of reach")
     )
     found = fit(run, cell())
     assert found.unscored_reason == "no pretrained weights: out of reach"

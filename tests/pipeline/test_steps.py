@@ -16,8 +16,9 @@ from goemo_eval.errors import CellError, CheckpointError
 from goemo_eval.models.encoders import read_encoders
 from goemo_eval.pipeline import steps, timing
 from goemo_eval.pipeline.assemble import add_times, measure
+from goemo_eval.pipeline.fitting import Run, fit
 from goemo_eval.pipeline.plan import Plan
-from goemo_eval.pipeline.steps import Run, artifact, convert, fit, predict, scores, spread
+from goemo_eval.pipeline.steps import artifact, convert, predict, scores, spread
 from goemo_eval.records.files import dump_records
 from goemo_eval.records.schema import Cell
 

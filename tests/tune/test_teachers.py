@@ -12,8 +12,8 @@ from goemo_eval.cli.app import main
 from goemo_eval.data.dataset import Split, subset
 from goemo_eval.data.sources import load_dataset
 from goemo_eval.models.recipes import load_recipe
+from goemo_eval.pipeline.fitting import Run
 from goemo_eval.pipeline.plan import Plan
-from goemo_eval.pipeline.steps import Run
 from goemo_eval.pipeline.store import Store
 from goemo_eval.pipeline.teaching import learned, lessons_of
 from goemo_eval.tune.space import Space
