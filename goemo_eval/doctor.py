@@ -17,6 +17,7 @@ from goemo_eval.measure.environment import (
 from goemo_eval.models.encoders import encoder_names, find_weights, get_encoder, read_encoders
 from goemo_eval.options import Options
 from goemo_eval.pipeline.cells import LINEAR, SAMPLE, dataset_of
+from goemo_eval.pipeline.hub import with_hub_encoders
 from goemo_eval.pipeline.store import default_store
 from goemo_eval.pipeline.upkeep import shelves
 
@@ -103,6 +104,8 @@ def _weights(options: Options) -> list[Finding]:
     except GoemoError as error:
         own = {}
         findings.append(Finding("weights", "of your own", "not usable", str(error)))
+    options, out_of_reach = _on_hub(options)
+    findings += out_of_reach
     for name in dict.fromkeys([*encoder_names(), *own, *options.weights]):
         try:
             encoder = get_encoder(name, options.weights.get(name), own=own)
@@ -124,6 +127,22 @@ def _weights(options: Options) -> list[Finding]:
             Finding("weights", name, f"out of reach: timed, not scored ({weights.reason})", mend)
         )
     return findings
+
+
+def _on_hub(options: Options) -> tuple[Options, list[Finding]]:
+    """Name what stands on the hub as a run would; what is out of reach is found, not raised."""
+    findings: list[Finding] = []
+    reached = options.model_copy(update={"encoders": ()})
+    named = reached
+    for name in options.encoders:
+        more = reached.model_copy(update={"encoders": (*reached.encoders, name)})
+        try:
+            named = with_hub_encoders(more)
+        except GoemoError as error:
+            findings.append(Finding("weights", "of the hub", "not usable", str(error)))
+        else:
+            reached = more
+    return named, findings
 
 
 def _data(options: Options) -> list[Finding]:

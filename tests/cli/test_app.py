@@ -350,6 +350,12 @@ def test_doctor(capsys: Capture, somewhere: Path) -> None:
     (lost,) = [f for f in findings if f["name"] == "nowhere"]
     assert lost["state"] == "not usable"
     assert "nowhere" in lost["mend"]
+    (somewhere / "goemo.toml").write_text(
+        f"[data]\nsource = 'rows.csv'\n[run]\nencoders = ['tfidf', 'hub:some/encoder@{'0' * 40}']\n"
+    )
+    code, out, _ = run(capsys, "doctor")
+    assert code == 2
+    assert "of the hub: hub:some/encoder@000000000000: the hub is out of reach" in out
     (somewhere / "goemo.toml").write_text("[data]\nsource = 'rows.csv'\n")
     assert run(capsys, "doctor")[0] == 0
 
