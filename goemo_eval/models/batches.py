@@ -57,6 +57,42 @@ def training_rows(
     ]
 
 
+def repeat_factors(
+    targets: Sequence[Any], counts: npt.NDArray[np.int64], *, below: float
+) -> npt.NDArray[np.float64]:
+    """Return how much more often each row is to be seen, for the rare labels on it.
+
+    A label with a share f of the rows has the factor max(1, sqrt(below / f)); a row has that of its rarest
+    label, and 1 without labels: repeat factor sampling of Gupta, Dollar and Girshick, "LVIS: A Dataset for
+    Large Vocabulary Instance Segmentation", CVPR 2019.
+
+    Parameters
+    ----------
+    targets : sequence, length N
+        Of each row: 0 or 1 for each of the L labels, or the index of its one label.
+    counts : ndarray of int, shape (L,)
+        Rows that hold each label.
+    below : float
+        Share in (0, 1) under which a label is rare.
+
+    Returns
+    -------
+    ndarray of float, shape (N,)
+        At least 1.
+
+    Examples
+    --------
+    >>> repeat_factors([0] * 99 + [1], np.array([99, 1]), below=0.04)[[0, 99]].tolist()
+    [1.0, 2.0]
+    """
+    shares = np.maximum(counts, 1) / len(targets)
+    factors = np.maximum(1.0, np.sqrt(below / shares))
+    rows = np.asarray(targets)
+    if rows.ndim == 1:
+        return np.asarray(factors[rows], dtype=np.float64)
+    return np.asarray(np.where(rows > 0, factors, 1.0).max(axis=1), dtype=np.float64)
+
+
 class LengthGroupedOrder:
     """The order of the rows in an epoch: batches of like length, shuffled by seed and epoch.
 
@@ -68,12 +104,22 @@ class LengthGroupedOrder:
     lengths : sequence of int
         Tokens of each row.
     batch_size, seed : int
+    factors : ndarray of float, shape (N,), optional
+        How much more often a row is seen than one of factor 1; an epoch stays as long as the rows are many.
     """
 
-    def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int) -> None:
-        self._lengths = list(lengths)
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        *,
+        batch_size: int,
+        seed: int,
+        factors: npt.NDArray[np.float64] | None = None,
+    ) -> None:
+        self._lengths = np.asarray(lengths)
         self._batch_size = batch_size
         self._seed = seed
+        self._factors = factors
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -89,18 +135,35 @@ class LengthGroupedOrder:
 
         [seed] = np.random.SeedSequence([self._seed, self._epoch]).generate_state(1)
         generator = torch.Generator().manual_seed(int(seed))
-        return iter(
-            get_length_grouped_indices(self._lengths, self._batch_size, generator=generator)
+        drawn = self._drawn(int(seed))
+        order = get_length_grouped_indices(
+            self._lengths[drawn].tolist(), self._batch_size, generator=generator
         )
+        return iter(drawn[order].tolist())
+
+    def _drawn(self, seed: int) -> npt.NDArray[np.int64]:
+        """Return the rows of the epoch: each once, or in the numbers that the factors ask for."""
+        n = len(self._lengths)
+        if self._factors is None:
+            return np.arange(n)
+        # Systematic: a row comes as often as its share of the factors says, rounded down or up.
+        rng = np.random.default_rng(seed)
+        shuffled = rng.permutation(n)
+        ends = np.cumsum(self._factors[shuffled])
+        at = (np.arange(n) + rng.random()) * (ends[-1] / n)
+        return shuffled[np.minimum(np.searchsorted(ends, at, side="right"), n - 1)]
 
 
-def train_batches(trainer: Any, seed: int) -> Any:
+def train_batches(trainer: Any, seed: int, factors: npt.NDArray[np.float64] | None = None) -> Any:
     """Return the loader of `LengthGroupedOrder`, on the devices that the trainer uses."""
     from torch.utils.data import DataLoader
 
     size = trainer.args.train_batch_size
     order = LengthGroupedOrder(
-        [len(row["input_ids"]) for row in trainer.train_dataset], batch_size=size, seed=seed
+        [len(row["input_ids"]) for row in trainer.train_dataset],
+        batch_size=size,
+        seed=seed,
+        factors=factors,
     )
     loader = DataLoader(
         trainer.train_dataset,

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from goemo_eval.cpu import isa_limit
-
-_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")
+from goemo_eval.cpu import has_bf16_products
 
 
 def has_bf16() -> bool:
@@ -15,6 +11,4 @@ def has_bf16() -> bool:
 
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    # Older releases of torch do not say what the processor has.
-    has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return isa_limit() is None and any(has.get(flag) for flag in _INSTRUCTIONS)
+    return has_bf16_products()

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from goemo_eval.errors import CheckpointError, DivergedError
-from goemo_eval.models.batches import train_batches, training_rows
+from goemo_eval.models.averaging import Averaging
+from goemo_eval.models.batches import repeat_factors, train_batches, training_rows
 from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint
 from goemo_eval.models.directory import sha256_of_files
 from goemo_eval.models.distillation import Teacher, taught_loss, with_teacher
@@ -116,6 +117,7 @@ def fine_tune(
         if validation is not None:
             # By length, so that batches carry little padding; any order gives the same score.
             judged = sorted(read(validation.split), key=lambda row: -len(row["input_ids"]))
+        factors = _factors(rows, counts, recipe)
         loss = loss_of(recipe, kind=scheme.kind, counts=counts)
         if teacher is not None:
             rows = with_teacher(rows, teacher.logits)
@@ -131,6 +133,7 @@ def fine_tune(
             compute=compute,
             seed=seed,
         )
+        averaging = Averaging(recipe.averaged_share) if recipe.averaged_share else None
         trainer = Trainer(
             model=model,
             args=_arguments(recipe, compute, partial, seed=seed, watched=validation is not None),
@@ -138,16 +141,21 @@ def fine_tune(
             eval_dataset=judged,
             data_collator=DataCollatorWithPadding(tokenizer),
             compute_loss_func=loss and (lambda out, targets, **_: loss(out.logits, targets)),
-            callbacks=[line.callback(), state_keeper(facts, timed=_timed(validation))],
+            # The keeper comes last: it lists what the others have written into a state.
+            callbacks=[
+                line.callback(),
+                *([] if averaging is None else [averaging.callback()]),
+                state_keeper(facts, timed=_timed(validation)),
+            ],
         )
-        trainer.get_train_dataloader = functools.partial(train_batches, trainer, seed)
+        trainer.get_train_dataloader = functools.partial(train_batches, trainer, seed, factors)
         if (recipe.layer_decay, recipe.head_rate_factor) != (1.0, 1.0):
             trainer.optimizer = _optimizer(trainer, recipe)
         if validation is not None:
             watch(trainer, validation, patience=recipe.early_stopping_patience)
         _keep_off_stdout(trainer)
         try:
-            trainer.train(resume_from_checkpoint=_resumed(trainer, partial, facts))
+            _train(trainer, partial, facts, averaging)
         finally:
             line.close()
         _check_finite(model, encoder, recipe)
@@ -235,6 +243,16 @@ def _facts(
     )
 
 
+def _train(trainer: Any, partial: Path, facts: str, averaging: Averaging | None) -> None:
+    """Train from the start, or from the last whole state; then take the mean of the weights, if there is one."""
+    state = _resumed(trainer, partial, facts)
+    if averaging is not None and state is not None:
+        averaging.go_on_from(trainer.model, Path(state))
+    trainer.train(resume_from_checkpoint=state)
+    if averaging is not None:
+        averaging.put_into(trainer.model)
+
+
 def _resumed(trainer: Any, partial: Path, facts: str) -> str | None:
     """Return where the last whole state of an interrupted run lies, after removing broken ones."""
     if trainer.is_world_process_zero():
@@ -242,6 +260,15 @@ def _resumed(trainer: Any, partial: Path, facts: str) -> str | None:
     trainer.accelerator.wait_for_everyone()
     state = last_state(partial)
     return None if state is None else str(state)
+
+
+def _factors(
+    rows: list[dict[str, Any]], counts: npt.NDArray[np.int64], recipe: Recipe
+) -> npt.NDArray[np.float64] | None:
+    """Return how much more often each row is seen, where the recipe asks for it."""
+    if not recipe.repeat_below:
+        return None
+    return repeat_factors([row["labels"] for row in rows], counts, below=recipe.repeat_below)
 
 
 def _check_finite(model: Any, encoder: Encoder, recipe: Recipe) -> None:

@@ -19,7 +19,7 @@ from goemo_eval.models import recipes
 from goemo_eval.models.checkpoint import Checkpoint
 from goemo_eval.models.encoders import find_weights, get_encoder
 from goemo_eval.models.pretrained import load_pretrained
-from goemo_eval.models.recipes import Recipe
+from goemo_eval.models.recipes import Recipe, load_recipe
 from goemo_eval.models.training import fine_tune
 from goemo_eval.models.validation import Validation
 
@@ -81,6 +81,8 @@ def test_every_option_trains_and_matters(run: Run, scheme: str) -> None:
             {"loss": "asymmetric", "label_weighting": "class-balanced"},
             {"label_smoothing": 0.1, "schedule": "cosine"},
             {"layer_decay": 0.5, "head_rate_factor": 5.0},
+            {"repeat_below": 0.5},
+            {"averaged_share": 0.5},
         )
     ):
         other = run(f"other{i}", scheme=scheme, **changed)
@@ -261,3 +263,32 @@ def test_strong_trains_anywhere(
         partial=tmp_path / "states",
     )
     assert found.compute in ("fp32", "bf16")
+
+
+def test_averaged_weights_are_the_mean_of_the_last_steps(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, np.ndarray]] = []
+
+    class Look(TrainerCallback):
+        def on_step_end(self, args, state, control, model, **_):  # type: ignore[no-untyped-def]
+            seen.append({k: v.detach().numpy().copy() for k, v in model.named_parameters()})
+
+    plain_init = Trainer.__init__
+
+    def init(self, *args, callbacks=(), **kwargs):  # type: ignore[no-untyped-def]
+        plain_init(self, *args, callbacks=[Look(), *callbacks], **kwargs)
+
+    monkeypatch.setattr(Trainer, "__init__", init)
+    averaged = load_pretrained(run("averaged", averaged_share=0.3)).module
+    last = round(0.3 * len(seen))
+    assert last >= 2
+    for name, parameter in averaged.named_parameters():
+        wanted = np.mean([weights[name] for weights in seen[-last:]], axis=0, dtype=np.float64)
+        np.testing.assert_allclose(parameter.detach().numpy(), wanted, atol=1e-6)
+
+
+def test_the_mean_of_weights_and_the_best_epoch_are_two_choices() -> None:
+    values = load_recipe("strong").values()
+    with pytest.raises(ValueError, match="set one to 0"):
+        Recipe.model_validate(values | {"averaged_share": 0.1, "early_stopping_patience": 1})

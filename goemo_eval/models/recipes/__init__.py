@@ -67,6 +67,12 @@ class Recipe(BaseModel):
     """Share of the loss that is the distance from the teachers' logits: the rest is of the true targets."""
     teacher_temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
     """By which student and teacher are softened: see `goemo_eval.models.distillation.distillation_loss`."""
+    repeat_below: Share = 0.0
+    """Share of the rows under which a label is rare, and its rows are seen more often: see
+    `goemo_eval.models.batches.repeat_factors`; 0 shows every row once an epoch."""
+    averaged_share: Share = 0.0
+    """Of all steps: the weights are the mean over the last ones; 0 keeps the last step's. See
+    `goemo_eval.models.averaging`."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """The learning rate falls by this factor with each layer below the top."""
     head_rate_factor: Annotated[float, Field(gt=0, le=1000)] = 1.0
@@ -93,6 +99,15 @@ class Recipe(BaseModel):
     """What differs for an encoder: tables ``[encoder.NAME]``."""
     scheme: Mapping[str, Mapping[str, Any]] = {}
     """What differs under a scheme: tables ``[scheme.NAME]``, which win over an encoder's."""
+
+    @model_validator(mode="after")
+    def _one_choice_of_weights(self) -> Recipe:
+        if self.averaged_share and self.early_stopping_patience:
+            raise ValueError(
+                f"averaged_share {self.averaged_share:g} with early_stopping_patience "
+                f"{self.early_stopping_patience}: the mean of the last steps or the best epoch's weights: set one to 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _tables_fit(self) -> Recipe:
