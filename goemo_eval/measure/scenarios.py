@@ -113,6 +113,8 @@ class Timed:
         One per batch: calling it is what is timed.
     rounds : int
         How often each is timed.
+    warm_ups : tuple of callable
+        What is called before, and not timed.
     """
 
     scenario: Scenario
@@ -120,11 +122,12 @@ class Timed:
     texts_sha256: str
     calls: tuple[Callable[[], Any], ...]
     rounds: int
+    warm_ups: tuple[Callable[[], Any], ...] = ()
 
     def warm_up(self) -> None:
-        """Run a batch twice: first calls allocate, pack and choose kernels."""
-        for _ in range(2):
-            self.calls[0]()
+        """Take the first calls, which allocate, pack and choose kernels."""
+        for call in self.warm_ups:
+            call()
 
 
 def timed_batches(
@@ -134,6 +137,7 @@ def timed_batches(
     *,
     batches: int,
     rounds: int,
+    warm_ups: int = 2,
 ) -> Timed:
     """Choose the batches of a scenario: the first of a split, the same for every cell.
 
@@ -147,6 +151,9 @@ def timed_batches(
         Different batches at most; of ``single``, texts.
     rounds : int
         How often each is timed.
+    warm_ups : int, default 2
+        How often the first batch is run before. With 0 one text alone is: of a large model, whose batches take
+        seconds, it packs what there is to pack, and what is left for the first batch to do takes milliseconds.
 
     Raises
     ------
@@ -164,7 +171,8 @@ def timed_batches(
     else:
         prepared = predictor.prepare(chosen, shape=scenario)
         calls = tuple(_forward(predictor, batch) for batch in prepared)
-    return Timed(scenario, size, texts_sha256(chosen), calls, rounds)
+    before = (calls[0],) * warm_ups or (_text_in_scores_out(predictor, chosen[0]),)
+    return Timed(scenario, size, texts_sha256(chosen), calls, rounds, before)
 
 
 def _forward(predictor: Predictor, batch: Any) -> Callable[[], Any]:

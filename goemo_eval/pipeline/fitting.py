@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from goemo_eval.cpu import isa_limit
+from goemo_eval.data.schemes import Scheme
 from goemo_eval.engines.registry import ENGINES
 from goemo_eval.errors import CheckpointError
 from goemo_eval.frozen import MIXED
@@ -131,11 +132,13 @@ def fit(run: Run, cell: Cell) -> Fitted:
                 teacher=teacher,
             )
 
+    headed = _headed(plan, scheme)
+
     def stand_in(out: Path) -> None:
         in_fork(
             write_stand_in,
             encoder,
-            scheme,
+            headed,
             weights=weights,
             seed=cell.seed,
             max_length=recipe.max_length,
@@ -145,8 +148,18 @@ def fit(run: Run, cell: Cell) -> Fitted:
     if reason is None:
         entry = run.store.get_or(key, train)
     else:
-        entry = run.store.get_or(_stand_in_key(plan, encoder, common), stand_in)
+        facts = common | {"scheme": headed.facts()}
+        entry = run.store.get_or(_stand_in_key(plan, encoder, facts), stand_in)
     return Fitted(_read_kept(entry), reason)
+
+
+def _headed(plan: Plan, scheme: Scheme) -> Scheme:
+    """Return the scheme under whose name a stand-in is written: ``raw`` where that has the same labels.
+
+    Nothing else of a scheme decides a model that learned nothing: such schemes share it, and what is made of it.
+    """
+    raw = plan.scheme("raw")
+    return raw if raw.labels == scheme.labels else scheme
 
 
 def _stand_in_key(plan: Plan, encoder: Encoder, common: Mapping[str, Any]) -> FitKey:
@@ -173,11 +186,12 @@ def _mixed(run: Run, cell: Cell) -> Fitted:
     """Return an encoder's checkpoint with the floor's beside it; each is fitted as if it were alone."""
     plan, task = run.plan, run.plan.task(cell.scheme)
     alone = fit(run, cell.model_copy(update={"encoder": encoder_of(cell.encoder)}))
-    floor = fit(run, cell.model_copy(update={"encoder": FLOOR, "engine": LINEAR}))
     scored = alone.unscored_reason is None
+    scheme = cell.scheme if scored else alone.checkpoint.scheme  # a stand-in may be another's
+    floor = fit(run, cell.model_copy(update={"encoder": FLOOR, "engine": LINEAR, "scheme": scheme}))
     key = MixKey(
         encoder=cell.encoder,
-        scheme=cell.scheme,
+        scheme=scheme,
         encoder_sha256=alone.checkpoint.content_sha256,
         floor_sha256=floor.checkpoint.content_sha256,
         validation_sha256=splits_sha256(run, cell, "validation") if scored else None,

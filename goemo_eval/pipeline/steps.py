@@ -44,7 +44,7 @@ from goemo_eval.records.schema import Cell, PrecisionSearch
 
 CALIBRATION_TEXTS = 256
 """Training texts, spread evenly over the split, on which an engine fits its INT8 ranges."""
-PROBE_TEXTS = 64
+PROBE_TEXTS = 32
 """Test texts that a cell which is not scored is run on, to see what its process takes."""
 
 
@@ -141,7 +141,7 @@ def _convert(run: Run, cell: Cell, variant: Variant, *, read: bool = False) -> C
     if engine.calibrates and variant.precision == "int8":
         calibration = spread(plan.dataset.splits["train"].texts, CALIBRATION_TEXTS)
     key = ConvertKey(
-        cell=cell.id,
+        cell=_name(run, cell),
         checkpoint_sha256=checkpoint.content_sha256,
         max_length=checkpoint.max_length,
         variant=variant,
@@ -174,7 +174,7 @@ def _predict(run: Run, cell: Cell, converted: Converted) -> Predicted:
     # Logits of INT8 depend on what shares a batch: how much, is seen on the test split.
     alone = ["test"] if cell.precision == "int8" and "test" in wanted else []
     key = PredictKey(
-        cell=cell.id,
+        cell=_name(run, cell),
         artifact_sha256=converted.entry.sha256,
         texts_sha256={name: texts_sha256(rows) for name, rows in wanted.items()},
         one_at_a_time=bool(alone),
@@ -197,6 +197,14 @@ def _predict(run: Run, cell: Cell, converted: Converted) -> Predicted:
 
     entry = run.store.get_or(key, make)
     return Predicted(entry, json.loads((entry.content / PROCESS).read_bytes()))
+
+
+def _name(run: Run, cell: Cell) -> str:
+    """Return the cell that artifact and logits are named after: schemes may share a stand-in, and these with it."""
+    fitted = fit(run, cell)
+    if fitted.unscored_reason is None:
+        return cell.id
+    return cell.model_copy(update={"scheme": fitted.checkpoint.scheme}).id
 
 
 def _beside(cell: Cell) -> tuple[str, ...]:

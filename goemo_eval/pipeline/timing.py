@@ -20,7 +20,7 @@ from goemo_eval.measure.scenarios import (
     timed_batches,
 )
 from goemo_eval.pipeline.fitting import Run, fit
-from goemo_eval.pipeline.plan import UNSCORED, Timing
+from goemo_eval.pipeline.plan import Timing
 from goemo_eval.pipeline.steps import artifact
 from goemo_eval.records.schema import Cell, Speedup
 
@@ -37,7 +37,7 @@ def loaded(run: Run, cell: Cell) -> Predictor:
 def timing_of(run: Run, cell: Cell) -> Timing:
     """Return how a cell is timed: as the plan says, but no more than briefly where it is not scored."""
     asked = run.plan.timing
-    return asked if fit(run, cell).unscored_reason is None or not asked.scenarios else UNSCORED
+    return asked if fit(run, cell).unscored_reason is None else asked.of_unscored
 
 
 def timed(run: Run, cell: Cell, scenario: Scenario) -> Timed | None:
@@ -51,6 +51,7 @@ def timed(run: Run, cell: Cell, scenario: Scenario) -> Timed | None:
         scenario,
         batches=rounds.batches,
         rounds=rounds.rounds,
+        warm_ups=rounds.warm_ups,
     )
 
 

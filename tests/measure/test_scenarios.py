@@ -91,6 +91,16 @@ def test_every_batch_is_timed_equally_often_round_by_round() -> None:
     )
 
 
+def test_without_a_batch_one_text_alone_warms_up() -> None:
+    served, made = predictor()
+    latency = time_batches(
+        timed_batches(served, TEXTS, "real", batches=1, rounds=3, warm_ups=0), threads=2
+    )
+    assert made.ran == [(TEXTS[0],), *[tuple(TEXTS[:32])] * 3]
+    assert len(latency.times_s) == 3
+    assert latency.p99_s is None
+
+
 def test_single_is_text_in_scores_out() -> None:
     served, made = predictor()
     timed = timed_batches(served, TEXTS, "single", batches=200, rounds=1)

@@ -15,7 +15,12 @@ from goemo_eval.pipeline.fitting import Run
 from goemo_eval.pipeline.plan import Plan, Rounds, Timing
 from goemo_eval.pipeline.store import Store
 
-BRIEF = Timing({"real": Rounds(2, 2), "single": Rounds(4, 1)}, passes=2, offline_passes=1)
+BRIEF = Timing(
+    {"real": Rounds(2, 2), "single": Rounds(4, 1)},
+    passes=2,
+    offline_passes=1,
+    unscored={"real": Rounds(1, 3, warm_ups=0)},
+)
 
 
 @pytest.fixture(scope="session")

@@ -35,9 +35,14 @@ RunOf = Callable[..., Run]
 ENGINES = ("torch", "onnxruntime", "openvino")
 
 
-def cell(encoder: str = "tiny+tfidf", engine: str = "torch", precision: str = "fp32") -> Cell:
+def cell(
+    encoder: str = "tiny+tfidf",
+    engine: str = "torch",
+    precision: str = "fp32",
+    scheme: str = "raw",
+) -> Cell:
     return Cell.model_validate(
-        {"encoder": encoder, "scheme": "raw", "engine": engine, "precision": precision}
+        {"encoder": encoder, "scheme": scheme, "engine": engine, "precision": precision}
     )
 
 
@@ -220,6 +225,8 @@ def test_of_an_encoder_that_is_not_scored_it_is_not_scored_either(
     found = fit(run, cell())
     assert found.unscored_reason == "no pretrained weights: out of reach"
     assert found.checkpoint.floor_weight == UNFITTED
+    # The same labels, the same stand-in: raw's, and raw's floor beside it.
+    assert fit(run, cell(scheme="simplified")) == found
 
 
 def test_names(tmp_path: Path) -> None:

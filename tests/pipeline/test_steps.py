@@ -167,13 +167,25 @@ def test_without_pretrained_weights_a_cell_is_timed_and_not_scored(run_of: RunOf
     assert record.unscored_reason == "no pretrained weights: described is not on the hub"
     assert record.memory is not None
     assert record.memory.texts == steps.PROBE_TEXTS
-    assert "real" in record.latency
+    assert {s: (t.batches, len(t.times_s)) for s, t in record.latency.items()} == {"real": (1, 3)}
     assert not record.speedups
+    assert record.offline is None
+    assert record.split_latency_s is None
     assert "scores" not in run.store.made
+    # Schemes with the same labels share it and all that is made of it, and are timed each.
+    made = dict(run.store.made)
+    other = add_times(run, measure(run, cell.model_copy(update={"scheme": "simplified"})))
+    assert run.store.made == made
+    assert (other.cell.scheme, other.kind) == ("simplified", "multiclass")
+    assert (other.artifact, other.memory) == (record.artifact, record.memory)
+    assert other.latency["real"].times_s != record.latency["real"].times_s
+    grouped = measure(run, cell.model_copy(update={"scheme": "ekman"}))
+    assert grouped.artifact != record.artifact
+    assert len(grouped.labels) == 7
     # What it looks like is part of its key.
     tables["described"]["config"]["intermediate_size"] = 48
-    other = fit(run_of(encoders=read_encoders(tables)), cell).checkpoint
-    assert other.content_sha256 != fit(run, cell).checkpoint.content_sha256
+    wider = fit(run_of(encoders=read_encoders(tables)), cell).checkpoint
+    assert wider.content_sha256 != fit(run, cell).checkpoint.content_sha256
 
 
 def test_never_training_leaves_a_cell_unscored(run_of: RunOf, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from goemo_eval.errors import RecordError
 from goemo_eval.measure.machine_load import Load
+from goemo_eval.measure.scenarios import Latency
 from goemo_eval.records.files import Provenance, read_provenance, read_records
 from goemo_eval.records.flips import flips
 from goemo_eval.records.schema import (
@@ -154,11 +155,20 @@ def test_table_2_holds_the_times_memory_and_size(full: list[Record], report: str
         assert f"*{head}*: " in section(report, "How fast, how large")
 
 
-def test_p99_stands_only_where_times_were_enough(make_record: MakeRecord, tmp_path: Path) -> None:
-    report = write_report([make_record()], tmp_path).read_text()
+def test_percentiles_stand_only_where_times_were_enough(
+    make_record: MakeRecord, make_latency: Callable[..., Latency], tmp_path: Path
+) -> None:
+    record = make_record()
+    report = write_report([record], tmp_path).read_text()
     (one,) = rows(report, "How fast, how large", "times")
+    assert one["times"] == "3"
+    assert "real p50" in one
+    assert not {"p90", "p95", "p99"} & one.keys()
+    times = make_latency([0.1 + 0.01 * i for i in range(20)])
+    more = record.model_copy(update={"latency": {"real": times}})
+    (one,) = rows(write_report([more], tmp_path).read_text(), "How fast, how large", "times")
+    assert (one["times"], one["p90"], one["p95"]) == ("20", "271.0", "280.5")
     assert "p99" not in one
-    assert (one["times"], one["p95"]) == ("3", "290.0")
 
 
 def test_the_fastest_is_named_where_times_may_be_compared(report: str) -> None:
