@@ -129,11 +129,19 @@ class Options(BaseModel):
         Names,
         _field(
             "run",
-            "torch,onnxruntime,openvino; default: torch for the sample, else all",
+            "torch,onnxruntime,openvino, or auto: the two or three cells that a short probe of this machine finds worth "
+            "measuring; default: torch for the sample, else all",
             metavar="A,B",
         ),
     ] = ()
-    precisions: Annotated[Names, _field("run", "default: fp32,int8", metavar="A,B")] = ()
+    precisions: Annotated[
+        Names,
+        _field(
+            "run",
+            "fp32,int8, and bf16 where the CPU has it (torch, openvino); default: fp32,int8",
+            metavar="A,B",
+        ),
+    ] = ()
     seeds: Annotated[
         tuple[Seed, ...],
         BeforeValidator(_integers),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +27,7 @@ from goemo_eval.pipeline.assemble import data_of, measure
 from goemo_eval.pipeline.cells import Matrix, matrix
 from goemo_eval.pipeline.executors import prepare
 from goemo_eval.pipeline.fitting import Fitted, Run, fit
+from goemo_eval.pipeline.probing import shortlist
 from goemo_eval.pipeline.store import Store, default_store
 from goemo_eval.pipeline.timing import time_split, time_throughput
 from goemo_eval.records.comparable import TIMED, comparable, times_of
@@ -79,7 +81,9 @@ class Session:
         found = list(self.matrix.plan.dataset.notes.lines())
         if any(cell.precision == "int8" for cell in self.cells) and not has_dot_products():
             found.append(NO_DOT_PRODUCTS)
-        return found
+        found += [f"{reason}: these cells are left out" for reason in self.matrix.refused]
+        shortlists = self.matrix.shortlists.items()
+        return [*found, *(f"{encoder}: {listed.told}" for encoder, listed in shortlists)]
 
     @property
     def remarks(self) -> list[str]:
@@ -114,7 +118,7 @@ class Session:
         if cell.id not in self.records:
             self._fit(cell)
             self.records[cell.id] = self._once(cell.id, measure, cell)
-            self.update(cell)
+            self.update(cell, engines=self.matrix.shortlists.get(cell.encoder))
         return self.records[cell.id]
 
     def time_whole(self, cell: Cell) -> Record:
@@ -209,7 +213,7 @@ class Session:
 
     def _twin(self, cell: Cell) -> Record | None:
         """Return the FP32 record that an INT8 cell is held against, whether or not it was asked for."""
-        if cell.precision == "fp32":
+        if cell.precision != "int8":
             return None
         twin = cell.at("fp32")
         if twin.id in self.records:
@@ -255,7 +259,8 @@ def open_session(options: Options, *, budgets_beside: Path | None = None) -> Ses
         source = budgets_beside
     budgets = load_budgets(source)
     baseline = read_baseline(options.baseline).records if options.baseline else ()
-    found = matrix(options, budgets=budgets)
+    store = Store(options.store or default_store())
+    found = matrix(options, budgets=budgets, shorten=partial(shortlist, store=store))
     if options.budgets is not None:
         _check_budgets(budgets, found)
     scored = {record.cell.id: record for record in baseline if record.scores is not None}
@@ -264,7 +269,7 @@ def open_session(options: Options, *, budgets_beside: Path | None = None) -> Ses
     return Session(
         options=options,
         matrix=found,
-        run=Run(found.plan, Store(options.store or default_store())),
+        run=Run(found.plan, store),
         budgets=budgets,
         baseline=scored,
         cells=found.cells,

@@ -5,23 +5,34 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 from tabulate import tabulate
 
+from goemo_eval.cli.option_view import takes_options
+from goemo_eval.cli.run import FileOption, read_run_options
 from goemo_eval.errors import EXIT_REGRESSION, OptionError, RecordError, unknown_name
+from goemo_eval.options import views
+from goemo_eval.records.values import escaped
 
 if TYPE_CHECKING:
     from goemo_eval.judge.recommend import Recommendation
+    from goemo_eval.measure.shortlist import Shortlist
     from goemo_eval.records.schema import Record
 
 EXIT_NOTHING_FITS = EXIT_REGRESSION
 PAGE = "page"
 
+PROBED = ("encoders", "checkpoint", "weights", "precisions", "isa", "threads", "store")
+"""Options of a run that decide what a probe looks at, and where it is kept."""
+
 RecordsArgument = Annotated[
-    Path,
-    typer.Argument(metavar="BENCH.json|records.json", help="What pytest bench or a report wrote."),
+    Path | None,
+    typer.Argument(
+        metavar="BENCH.json|records.json",
+        help="What pytest bench or a report wrote; none with --probe.",
+    ),
 ]
 
 
@@ -76,8 +87,9 @@ def report(
     print(write_report(found, out, title=said.title, command=said.command, texts=texts))
 
 
+@takes_options(leave_out=[view.name for view in views() if view.name not in PROBED])
 def recommend(
-    records: RecordsArgument,
+    records: RecordsArgument = None,
     scenario: Annotated[
         str,
         typer.Option(
@@ -100,6 +112,16 @@ def recommend(
         float, typer.Option(help="Test Macro-F1 that a cheaper cell may lose against the best.")
     ] = 0.01,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe",
+            help="Before anything was measured: which engines and precisions are worth measuring here, as "
+            "--engines auto of a run chooses them. The options below go with it.",
+        ),
+    ] = False,
+    file: FileOption = None,
+    **given: Any,
 ) -> None:
     """Say which cell to deploy: the cheapest within a stated loss of the best.
 
@@ -107,10 +129,23 @@ def recommend(
     the smallest where times cannot be compared. Also says what would change the answer, and which cells lie
     on the Pareto front of Macro-F1, time, peak memory and size. Exit 0 with an answer, 1 where no cell
     keeps the limits, 2 on bad input.
+
+    Without records, --probe times a small stack of each encoder in every installed engine, for some seconds,
+    and says which cells are worth measuring on this machine, and why not the others.
     """
     from goemo_eval.judge.recommend import recommend as choose
     from goemo_eval.records.files import read_records
 
+    if probe:
+        _print_shortlists(records, file, given, as_json=as_json)
+        return
+    if records is None:
+        raise OptionError(
+            "recommend: no records: pass what a run wrote (records.json), or --probe before there are any"
+        )
+    for name in ("file", *PROBED):
+        if (file if name == "file" else given[name]) is not None:
+            raise OptionError(f"--{name} goes with --probe: leave it out")
     found = choose(
         read_records(records),
         max_p95_ms=max_p95_ms,
@@ -126,6 +161,65 @@ def recommend(
         print("\n\n".join(_told(r) for r in found))
     if not all(r.chosen for r in found):
         raise typer.Exit(EXIT_NOTHING_FITS)
+
+
+def _print_shortlists(
+    records: Path | None, file: Path | None, given: dict[str, Any], *, as_json: bool
+) -> None:
+    """Probe, and print for each encoder what is worth measuring."""
+    from functools import partial
+
+    from goemo_eval.cpu import limit_isa
+    from goemo_eval.measure.shortlist import AUTO
+    from goemo_eval.pipeline.cells import matrix
+    from goemo_eval.pipeline.probing import shortlist
+    from goemo_eval.pipeline.store import Store, default_store
+
+    if records is not None:
+        raise OptionError(f"{records}: records need no probe: leave out --probe")
+    options = read_run_options(file, {**given, "engines": AUTO})
+    if options.isa is not None:
+        limit_isa(options.isa)
+    store = Store(options.store or default_store())
+    try:
+        found = matrix(options, shorten=partial(shortlist, store=store)).shortlists
+    finally:
+        store.close()
+    if as_json:
+        content = {encoder: listed.model_dump(mode="json") for encoder, listed in found.items()}
+        print(json.dumps(content, indent=2))
+        return
+    print("\n\n".join(_shortlisted(encoder, listed) for encoder, listed in found.items()))
+    if not found:
+        print("the floor has an engine of its own: there is nothing to choose")
+
+
+def _shortlisted(encoder: str, found: Shortlist) -> str:
+    """Return what is worth measuring of an encoder, and what not, as text for a terminal."""
+    rows = [
+        (
+            "-->" if each in found.chosen else "",
+            each.name,
+            _number(each.batch_ratio, 2),
+            _number(each.single_ratio, 2),
+            each.because,
+        )
+        for each in (*found.chosen, *found.left_out)
+    ]
+    rows += [("", name, "-", "-", escaped(reason)) for name, reason in found.refused.items()]
+    headers = ("", "cell", "batches", "one text", "because")
+    table = tabulate(
+        rows, headers, disable_numparse=True, colalign=("left", "left", "right", "right", "left")
+    )
+    products = ", ".join(found.dot_products) or "none"
+    machine = f"{escaped(found.cpu_model)}, threads {found.threads}, INT8 dot products: {products}"
+    lines = [
+        f"{encoder}: worth measuring with --engines auto: {', '.join(e.name for e in found.chosen)}",
+        f"  {machine}; times over the quickest's",
+    ]
+    if found.unstable_because:
+        lines.append(f"  {escaped(found.doubt)}")
+    return "\n".join([*lines, "", table])
 
 
 def _texts(source: str, records: Sequence[Record]) -> dict[str, Sequence[str]]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-from goemo_eval.cpu import available_threads
+from goemo_eval.cpu import NO_BF16, available_threads, has_bf16_products
 from goemo_eval.data.dataset import Dataset
 from goemo_eval.data.schemes import scheme_names
 from goemo_eval.data.sources import load_dataset
-from goemo_eval.engines.artifact import PRECISIONS
-from goemo_eval.engines.registry import ENGINES, missing_engine
+from goemo_eval.engines.registry import ENGINES, missing_engine, refusal
 from goemo_eval.errors import CheckpointError, GoemoError, OptionError, unknown_name
+from goemo_eval.frozen import DEFAULT_PRECISIONS, PRECISIONS
 from goemo_eval.judge.budgets import Budgets
+from goemo_eval.measure.shortlist import AUTO, Shortlist
 from goemo_eval.measure.thresholds import CHOSEN, STRATEGIES
 from goemo_eval.models.encoders import (
     check_encoder_name,
@@ -29,24 +30,41 @@ from goemo_eval.models.recipes import load_recipe
 from goemo_eval.options import Options
 from goemo_eval.pipeline.hub import with_hub_encoders
 from goemo_eval.pipeline.plan import INT8_BUDGET, TIMINGS, Plan
+from goemo_eval.progress import progress
 from goemo_eval.records.schema import Cell
 
 SAMPLE = "sample"
 LINEAR = "linear"
+Shorten = Callable[[Plan, str, Sequence[str]], Shortlist]
+"""What finds out which engines are worth measuring, of a plan, an encoder and the precisions asked for."""
 
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """A run's plan and cells, seed by seed, FP32 before INT8."""
+    """A run's plan and cells, seed by seed, FP32 before BF16 before INT8."""
 
     plan: Plan
     cells: tuple[Cell, ...]
     reports: Path
     """Where the report goes."""
+    shortlists: Mapping[str, Shortlist] = field(default_factory=dict)
+    """By encoder, what was found where engines are chosen for it; empty where they were named."""
+    refused: tuple[str, ...] = ()
+    """Why cells that were asked for are left out: their engine has not that precision."""
 
 
-def matrix(options: Options, *, budgets: Budgets | None = None) -> Matrix:
+def matrix(
+    options: Options, *, budgets: Budgets | None = None, shorten: Shorten | None = None
+) -> Matrix:
     """Resolve the options of a run; the data set is loaded here, nothing heavy else.
+
+    Parameters
+    ----------
+    options : Options
+    budgets : Budgets, optional
+    shorten : callable, optional
+        Chooses the engines under ``--engines auto``; without it, as where no engine is run, ``auto`` stands for
+        those that a run has which names none.
 
     Raises
     ------
@@ -86,13 +104,21 @@ def matrix(options: Options, *, budgets: Budgets | None = None) -> Matrix:
     )
     for name in options.groups:  # a wrong table is refused though no cell asks for it
         plan.scheme(name)
-    cells = tuple(_cells(options, plan))
+    asked = _cells(options, plan, {})
+    cells, refused = _possible(asked), _refused(asked)
     if not cells:
-        raise OptionError(
-            "the options leave no cell: --encoders, --schemes and --engines exclude one another"
-        )
+        excluded = "--encoders, --schemes and --engines exclude one another"
+        raise OptionError(f"the options leave no cell: {'; '.join(refused) or excluded}")
     _check_teachers(plan, cells)
-    return Matrix(plan, cells, options.reports or Path("reports") / dataset.name)
+    shortlists: dict[str, Shortlist] = {}
+    if shorten is not None and options.engines == (AUTO,):
+        precisions = _precisions(options)
+        encoders = list(dict.fromkeys(cell.encoder for cell in cells if cell.engine != LINEAR))
+        for encoder in progress(encoders, desc="probing engines", unit="encoder"):
+            shortlists[encoder] = shorten(plan, encoder, precisions)
+        cells = _possible(_cells(options, plan, shortlists))
+    reports = options.reports or Path("reports") / dataset.name
+    return Matrix(plan, cells, reports, shortlists, refused)
 
 
 def dataset_of(options: Options) -> Dataset:
@@ -118,21 +144,52 @@ def dataset_of(options: Options) -> Dataset:
     )
 
 
-def _cells(options: Options, plan: Plan) -> list[Cell]:
+def _cells(options: Options, plan: Plan, shortlists: Mapping[str, Shortlist]) -> list[Cell]:
     encoders = _encoders(options, plan)
     schemes = _schemes(options, plan)
-    engines = _known("engine", options.engines, tuple(ENGINES)) or _default_engines(options)
-    precisions = sorted(_known("precision", options.precisions, PRECISIONS) or PRECISIONS)
+    engines = _engines(options)
+    precisions = _precisions(options)
     cells = []
     for encoder, scheme, seed in product(encoders, schemes, options.seeds):
         if _lacks_checkpoint(encoder, scheme, options, plan):
             continue
         own = [LINEAR] if _is_linear(encoder, plan) else [e for e in engines if e != LINEAR]
+        chosen = shortlists[encoder].pairs if encoder in shortlists else None
         cells += [
             Cell(encoder=encoder, scheme=scheme, engine=engine, precision=precision, seed=seed)
             for engine, precision in product(own, precisions)
+            if chosen is None or (engine, precision) in chosen
         ]
     return cells
+
+
+def _possible(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    return tuple(cell for cell in cells if refusal(cell.engine, cell.precision) is None)
+
+
+def _refused(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """Return why some of the cells cannot be measured, each reason once."""
+    reasons = dict.fromkeys(refusal(cell.engine, cell.precision) for cell in cells)
+    return tuple(reason for reason in reasons if reason is not None)
+
+
+def _precisions(options: Options) -> Sequence[str]:
+    named = _known("precision", options.precisions, PRECISIONS) or DEFAULT_PRECISIONS
+    if "bf16" in named and not has_bf16_products():
+        raise OptionError(f"--precisions {','.join(named)}: {NO_BF16}")
+    return [precision for precision in PRECISIONS if precision in named]
+
+
+def _engines(options: Options) -> Sequence[str]:
+    """Return the engines: those named, else the default ones; ``auto`` is narrowed by whoever probes."""
+    if AUTO in options.engines and len(options.engines) > 1:
+        raise OptionError(
+            f"--engines {','.join(options.engines)}: {AUTO} chooses among all that are installed: pass it "
+            "alone, or name engines"
+        )
+    if options.engines == (AUTO,):
+        return _installed_engines()
+    return _known("engine", options.engines, (*ENGINES, AUTO)) or _default_engines(options)
 
 
 def _encoders(options: Options, plan: Plan) -> Sequence[str]:
@@ -178,6 +235,10 @@ def _default_engines(options: Options) -> Sequence[str]:
     """Return torch for the sample, which anyone can run, else every engine that is installed."""
     if options.data == SAMPLE:
         return ("torch",)
+    return _installed_engines()
+
+
+def _installed_engines() -> Sequence[str]:
     return [name for name in ENGINES if name == "torch" or missing_engine(name) is None]
 
 

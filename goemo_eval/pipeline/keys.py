@@ -206,6 +206,28 @@ class DecideKey(Key):
         return self.cell
 
 
+class ProbeKey(Key):
+    """How long each engine takes on this machine for a small stack of an architecture."""
+
+    kind: ClassVar[str] = "probes"
+    model_type: str
+    config: dict[str, Any]
+    engines: tuple[str, ...]
+    precisions: tuple[str, ...]
+    timed: dict[str, int]
+    """Layers, and how large a batch is."""
+    cpu_model: str
+    threads: int
+    versions: dict[str, str]
+    isa_flags: tuple[str, ...]
+    isa_limit: str | None
+
+    @property
+    def label(self) -> str:
+        """The architecture."""
+        return self.model_type
+
+
 def digest_of(*facts: Any) -> str:
     """Return a short hash of facts, which must be JSON values."""
     text = json.dumps(facts, sort_keys=True, allow_nan=False, separators=(",", ":"))
@@ -217,4 +239,4 @@ def machine() -> dict[str, Any]:
     return {"isa_flags": cpu()[1], "isa_limit": isa_limit()}
 
 
-Step = Literal["lessons", "checkpoints", "artifacts", "logits", "repairs", "scores"]
+Step = Literal["lessons", "checkpoints", "artifacts", "logits", "repairs", "scores", "probes"]

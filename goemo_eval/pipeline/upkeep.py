@@ -15,6 +15,7 @@ from goemo_eval.pipeline.keys import (
     DecideKey,
     FitKey,
     PredictKey,
+    ProbeKey,
     RepairKey,
     TeachKey,
 )
@@ -27,6 +28,7 @@ KINDS = {
     PredictKey.kind: "outputs on validation and test",
     RepairKey.kind: "which layers INT8 keeps in FP32",
     DecideKey.kind: "thresholds and scores",
+    ProbeKey.kind: "how long each engine takes here, for --engines auto",
     "tune": "searches for a recipe",
     "partial": "states of interrupted fine-tunings, which go on from there",
     "damaged": "results that were found altered, set aside",

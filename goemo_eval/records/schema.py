@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from goemo_eval.frozen import EncoderName, Frozen
+from goemo_eval.frozen import EncoderName, Frozen, Precision
 from goemo_eval.measure.calibration import Calibration, ThresholdCurves
 from goemo_eval.measure.environment import Environment
 from goemo_eval.measure.machine_load import Load
 from goemo_eval.measure.metrics import Count, Scores, Unit
 from goemo_eval.measure.scenarios import Latency, Scenario, Seconds, Throughput
+from goemo_eval.measure.shortlist import Shortlist
 from goemo_eval.measure.thresholds import Strategy
 from goemo_eval.records.decisions import Decisions
 
@@ -21,7 +22,8 @@ from goemo_eval.records.decisions import Decisions
 #    calibration and threshold curves; the file's provenance.
 # 3: the data set's name; latencies by scenario, with p95, the batches' identity and the load beside them;
 #    throughput; memory and start of a process of the cell's own in place of the run's peak; length
-#    limit and cut texts; the artifact; smoothing; what training computed in; served agreement.
+#    limit and cut texts; the artifact; smoothing; what training computed in; served agreement; how the
+#    engines were chosen; bf16 as a precision.
 SCHEMA_VERSION = 3
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
@@ -36,7 +38,7 @@ class Cell(Frozen):
     encoder: EncoderName
     scheme: Name
     engine: Name
-    precision: Literal["fp32", "int8"]
+    precision: Precision
     seed: Seed = 0
 
     @property
@@ -45,7 +47,7 @@ class Cell(Frozen):
         words = [self.encoder, self.scheme, self.engine, self.precision]
         return "-".join(words + ([f"s{self.seed}"] if self.seed else []))
 
-    def at(self, precision: Literal["fp32", "int8"]) -> Cell:
+    def at(self, precision: Precision) -> Cell:
         """Return the same cell at another precision."""
         return self.model_copy(update={"precision": precision})
 
@@ -172,7 +174,7 @@ class Length(Frozen):
 
 
 class ServedAgreement(Frozen):
-    """An INT8 cell's test decisions when texts come one at a time, beside the scored batches."""
+    """An INT8 or BF16 cell's test decisions when texts come one at a time, beside the scored batches."""
 
     agreement: Unit
     """Share of the decisions, over texts and labels, that are the same."""
@@ -233,7 +235,7 @@ class Record(Frozen):
     """Forward seconds of the test split, the median pass."""
     offline: Throughput | None = None
     speedups: tuple[Speedup, ...] = ()
-    """Against the FP32 cell of the same engine, and against torch's (INT8 only)."""
+    """Of an INT8 or BF16 cell, against the FP32 cell of the same engine, and against torch's."""
     parameters: Count
     size_bytes: Count
     memory: Memory | None = None
@@ -248,7 +250,9 @@ class Record(Frozen):
     precision_search: PrecisionSearch | None = None
     """Where INT8 lost more than its budget and was repaired; the layers are in `kept_fp32`."""
     served: ServedAgreement | None = None
-    """Of INT8 cells that were scored one text at a time as well."""
+    """Of INT8 and BF16 cells that were scored one text at a time as well."""
+    engines: Shortlist | None = None
+    """How this one was chosen among engines and precisions; None where they were named."""
 
     @model_validator(mode="after")
     def _one_entry_per_label(self) -> Self:
@@ -314,7 +318,7 @@ class Record(Frozen):
 
     @property
     def speedup(self) -> Speedup | None:
-        """Speed of an INT8 cell over its FP32 twin."""
+        """Speed of an INT8 or BF16 cell over its FP32 twin."""
         return self.speedup_over(self.cell.at("fp32"))
 
     def to_frame(self) -> Any:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
+from goemo_eval.measure.shortlist import Shortlist
 from goemo_eval.records.schema import Record
 from goemo_eval.records.view import View
 from goemo_eval.report.document import Block, Column, Fold, table
-from goemo_eval.report.text import DASH, escape, listed, number, plain
+from goemo_eval.report.text import DASH, NO_CHOICE, escape, listed, number, plain
 
 _MOST_CELLS = 3
 _SHA256 = 12  # digits
@@ -21,6 +22,7 @@ def method_section(view: View, *, command: str | None) -> list[Block]:
         *_data(view),
         *_fitted(view),
         *_recipes(view),
+        *_shortlists(view),
         *_machines(view),
         *_budgets(view),
     ]
@@ -107,6 +109,41 @@ def _recipes(view: View) -> list[Block]:
         *(["\n".join(lines)] if lines else []),
         *([Fold("Recipes", ["\n".join(told)])] if told else []),
     ]
+
+
+def _shortlists(view: View) -> list[Block]:
+    """Return how engines were chosen that were not named: what is measured and why, and why not the others."""
+    found = {(r.cell.encoder, r.engines.model_dump_json()): r.engines for r in view if r.engines}
+    if not found:
+        return []
+    intro = (
+        "Engines were chosen (--engines auto) by a probe: two layers of each encoder, in every engine and at "
+        "every precision in turns, over batches of 512 tokens and one text of 16. Kept is the quickest of each "
+        "with what comes near it, one INT8 cell, and the FP32 cell that the quickest other is held against."
+    )
+    lines = [
+        intro,
+        "",
+        *(f"- {escape(encoder)}: {_told(shortlist)}" for (encoder, _), shortlist in found.items()),
+    ]
+    if any(record.cell.engine in NO_CHOICE for record in view):
+        lines.append("- The floor has an engine of its own, and is measured whatever is chosen.")
+    return ["\n".join(lines)]
+
+
+def _told(found: Shortlist) -> str:
+    chosen = "; ".join(f"**{escape(each.name)}** ({escape(each.because)})" for each in found.chosen)
+    left_out = [f"{escape(each.name)} ({escape(each.because)})" for each in found.left_out]
+    left_out += [f"{escape(name)} ({escape(reason)})" for name, reason in found.refused.items()]
+    doubt = (
+        f" The probe was unstable ({escape(found.unstable_because)}): what takes up to {found.margin:.0%} "
+        "longer was kept."
+    )
+    return (
+        f"{chosen}. Left out: {'; '.join(left_out) or 'nothing'}. {escape(found.cpu_model)}, threads "
+        f"{found.threads}, INT8 dot products {escape(', '.join(found.dot_products)) or 'none'}."
+        f"{doubt if found.unstable_because else ''}"
+    )
 
 
 def _machines(view: View) -> list[Block]:
