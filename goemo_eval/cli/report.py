@@ -217,9 +217,7 @@ def _shortlisted(encoder: str, found: Shortlist) -> str:
         f"{encoder}: worth measuring with --engines auto: {', '.join(e.name for e in found.chosen)}",
         f"  {machine}; times over the quickest's",
     ]
-    if found.unstable_because:
-        lines.append(f"  {escaped(found.doubt)}")
-    return "\n".join([*lines, "", table])
+    return "\n".join([*lines, *(f"  {escaped(doubt)}" for doubt in found.doubts), "", table])
 
 
 def _texts(source: str, records: Sequence[Record]) -> dict[str, Sequence[str]]:

@@ -24,6 +24,8 @@ MARGIN = 0.15
 """Who takes at most so much longer than the quickest is kept beside it: a probe tells no less apart."""
 UNSTABLE_MARGIN = 0.5
 """The same of a probe that was taken on a busy machine."""
+_UNLIMITED = "onnxruntime"
+"""The engine that `goemo_eval.cpu.ISA_LIMITS` do not reach."""
 Ratio = Annotated[float, Field(ge=0)]
 
 
@@ -55,6 +57,7 @@ class Shortlist(Frozen):
     cpu_model: str
     dot_products: tuple[str, ...]
     """Of the CPU's instructions, those that multiply INT8 without saturating, as far as they are allowed."""
+    isa_limit: str | None = None
     threads: Annotated[int, Field(ge=1)]
     rounds: Annotated[int, Field(ge=1)]
     margin: Annotated[float, Field(ge=0)]
@@ -70,18 +73,25 @@ class Shortlist(Frozen):
     def told(self) -> str:
         """In a line: what is measured and why, and what was wrong with the probe."""
         chosen = ", ".join(f"{each.name} ({each.because})" for each in self.chosen)
-        doubt = f"; {self.doubt}" if self.unstable_because else ""
-        return f"--engines auto measures {chosen}{doubt}"
+        return "; ".join([f"--engines auto measures {chosen}", *self.doubts])
 
     @property
-    def doubt(self) -> str:
-        """What an unstable probe means, and the mend; empty if it was stable."""
-        if not self.unstable_because:
-            return ""
-        return (
-            f"the probe was unstable ({self.unstable_because}), so that more may be kept than need be: on a quiet "
-            "machine delete probes/ in the store, and it is taken again"
-        )
+    def doubts(self) -> tuple[str, ...]:
+        """What the probe's times do not say, and the mend; empty if there is nothing to doubt."""
+        found = []
+        if self.unstable_because:
+            found.append(
+                f"the probe was unstable ({self.unstable_because}), so that more may be kept than need be: on a "
+                "quiet machine delete probes/ in the store, and it is taken again"
+            )
+        if self.isa_limit is not None and any(
+            each.engine == _UNLIMITED for each in (*self.chosen, *self.left_out)
+        ):
+            found.append(
+                f"{_UNLIMITED} has no switch that would limit it to {self.isa_limit}, and was quicker than it "
+                "would be on a CPU that ends there"
+            )
+        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -97,9 +107,9 @@ def choose(probe: Probe) -> Shortlist:
     """Choose what is worth measuring.
 
     Kept are: the quickest over batches and the quickest for one text; who takes at most 15 % longer than one of
-    them (50 % where the probe was unstable); the quickest INT8 over batches if none is among these, since
-    it is the smallest; and the FP32 cell of the engine whose other precision is quickest over batches, since INT8 is
-    held against its own engine's FP32.
+    them, or 50 % where the probe was unstable; the quickest INT8 over batches if none is among these, since it
+    is the smallest; and one FP32 cell, of the engine whose other precision is quickest over batches, since INT8
+    is held against its own engine's FP32.
 
     Parameters
     ----------
@@ -149,6 +159,7 @@ def choose(probe: Probe) -> Shortlist:
         dot_products=tuple(flag for flag in probe.isa_flags if flag in DOT_PRODUCTS)
         if probe.isa_limit is None
         else (),
+        isa_limit=probe.isa_limit,
         threads=probe.threads,
         rounds=len(ordered[0].batch_s),
         margin=margin,
@@ -189,13 +200,17 @@ def _add_int8(ordered: Sequence[Probed], reasons: dict[str, list[str]]) -> None:
 
 
 def _add_fp32(ordered: Sequence[Probed], reasons: dict[str, list[str]]) -> None:
-    """Keep the FP32 cell that the quickest of the other precisions is held against."""
+    """Keep the FP32 cell that the quickest of the other precisions is held against, or else any."""
+    fp32 = {cell.engine: cell for cell in ordered if cell.precision == "fp32"}
     lower = [cell for cell in ordered if cell.precision != "fp32" and reasons[cell.name]]
-    if not lower:
-        return
-    twin = next((c for c in ordered if (c.engine, c.precision) == (lower[0].engine, "fp32")), None)
-    if twin is not None and not reasons[twin.name]:
-        reasons[twin.name].append(f"the FP32 that {lower[0].name} is held against")
+    for cell in lower:
+        if (twin := fp32.get(cell.engine)) is not None:
+            if not reasons[twin.name]:
+                reasons[twin.name].append(f"the FP32 that {cell.name} is held against")
+            return
+    if fp32 and not any(reasons[cell.name] for cell in fp32.values()):
+        quickest = next(iter(fp32.values()))
+        reasons[quickest.name].append("the quickest FP32 over batches")
 
 
 def _listed(cell: Probed, races: Sequence[_Race], because: str) -> Listed:

@@ -135,14 +135,13 @@ def _told(found: Shortlist) -> str:
     chosen = "; ".join(f"**{escape(each.name)}** ({escape(each.because)})" for each in found.chosen)
     left_out = [f"{escape(each.name)} ({escape(each.because)})" for each in found.left_out]
     left_out += [f"{escape(name)} ({escape(reason)})" for name, reason in found.refused.items()]
-    doubt = (
-        f" The probe was unstable ({escape(found.unstable_because)}): what takes up to {found.margin:.0%} "
-        "longer was kept."
-    )
-    return (
-        f"{chosen}. Left out: {'; '.join(left_out) or 'nothing'}. {escape(found.cpu_model)}, threads "
-        f"{found.threads}, INT8 dot products {escape(', '.join(found.dot_products)) or 'none'}."
-        f"{doubt if found.unstable_because else ''}"
+    limit = f" (limited to {escape(found.isa_limit)})" if found.isa_limit else ""
+    return "".join(
+        [
+            f"{chosen}. Left out: {'; '.join(left_out) or 'nothing'}. {escape(found.cpu_model)}{limit}, threads ",
+            f"{found.threads}, INT8 dot products {escape(', '.join(found.dot_products)) or 'none'}.",
+            *(f" {escape(doubt[0].upper() + doubt[1:])}." for doubt in found.doubts),
+        ]
     )
 
 
