@@ -119,7 +119,8 @@ def _shortlists(view: View) -> list[Block]:
     intro = (
         "Engines were chosen (--engines auto) by a probe: two layers of each encoder, in every engine and at "
         "every precision in turns, over batches of 512 tokens and one text of 16. Kept is the quickest of each "
-        "with what comes near it, one INT8 cell, and the FP32 cell that the quickest other is held against."
+        "with what comes near it, one INT8 cell, and the FP32 cell that the quickest other is held against; INT8 "
+        "of a further engine is decided by the thresholds of its own FP32, which is not shown."
     )
     lines = [
         intro,
