@@ -3,7 +3,7 @@
 ``real`` takes texts in the split's own order, 32 at a time, padded to the longest of the batch, as
 requests would arrive; ``padded128`` pads the same batches to 128 tokens. Both time the forward pass
 alone, as the study did. ``single`` is one text, text in, scores out; ``offline`` the whole split,
-text in, scores out. Every cell is timed on the same texts, the same number of times.
+text in, scores out. Every scored cell of a run is timed on the same texts, the same number of times.
 """
 
 from __future__ import annotations
