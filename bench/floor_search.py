@@ -26,10 +26,11 @@ from goemo_eval.cpu import cpu
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.data.sources import load_dataset
 from goemo_eval.data.task import Task, task_of
-from goemo_eval.engines.artifact import PRECISIONS, Variant
+from goemo_eval.engines.artifact import Variant
 from goemo_eval.engines.base import Predictor, logits
 from goemo_eval.engines.linear import converter, load
 from goemo_eval.files import read_json, write_atomic
+from goemo_eval.frozen import DEFAULT_PRECISIONS
 from goemo_eval.measure.calibration import calibrate
 from goemo_eval.measure.environment import versions
 from goemo_eval.measure.machine_load import Watch
@@ -131,7 +132,7 @@ def deploy(task: Task) -> dict[str, Any]:
             "prior_shift": checkpoint.prior_shift,
         }
         cells = {}
-        for precision in PRECISIONS:
+        for precision in DEFAULT_PRECISIONS:
             out = Path(scratch) / precision
             out.mkdir()
             variant = Variant.model_validate({"engine": "linear", "precision": precision})

@@ -26,9 +26,19 @@ ISA_FLAGS = (
     "asimddp",
     "i8mm",
     "sve",
+    "bf16",
 )
 DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})
 """Flags of which one is enough to multiply INT8 without saturating sums of 16 bits."""
+BF16_PRODUCTS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""Flags of which one is enough to multiply bfloat16 by instructions; the last is Arm's."""
+NO_BF16 = (
+    "this CPU has no instructions for bfloat16 (avx512_bf16, amx_bf16, or Arm's bf16), or may not use them: "
+    "emulated, it is slower than FP32: choose fp32 or int8"
+)
+_BELOW_BF16 = frozenset(
+    {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
+)  # of oneDNN's limits
 
 ISA_LIMITS: dict[str, dict[str, str]] = {
     "avx2": {
@@ -113,6 +123,12 @@ def isa_limit() -> str | None:
 def has_dot_products() -> bool:
     """Say whether INT8 products run without saturation: by the CPU's flags and the limit in force."""
     return isa_limit() is None and bool(DOT_PRODUCTS & set(cpu()[1]))
+
+
+def has_bf16_products() -> bool:
+    """Say whether bfloat16 is multiplied by instructions: by the CPU's flags and the limit in force."""
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    return limit not in _BELOW_BF16 and bool(BF16_PRODUCTS & set(cpu()[1]))
 
 
 def available_threads() -> int:

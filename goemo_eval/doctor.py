@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from goemo_eval.cpu import DOT_PRODUCTS, available_threads, cpu
+from goemo_eval.cpu import DOT_PRODUCTS, NO_BF16, available_threads, cpu, has_bf16_products
 from goemo_eval.engines.registry import ENGINES, describe_engine, missing_engine
 from goemo_eval.errors import GoemoError
 from goemo_eval.measure.environment import (
@@ -80,10 +80,19 @@ def _machine() -> list[Finding]:
         Finding("machine", "platform", f"{platform_name()}, {python_version()}"),
         Finding("machine", "cpu", model),
         Finding("machine", "isa flags", " ".join(flags) or "unknown", mend),
+        _bf16(),
         Finding("machine", "threads", str(available_threads())),
         Finding("machine", "load average", str(load_average())),
         *(Finding("version", name, version) for name, version in versions().items()),
     ]
+
+
+def _bf16() -> Finding:
+    if has_bf16_products():
+        return Finding(
+            "machine", "bf16", "by instructions: --precisions fp32,bf16,int8 measures it"
+        )
+    return Finding("machine", "bf16", "refused", NO_BF16)
 
 
 def _engines() -> list[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +11,12 @@ ENCODER_NAME = r"^[a-z0-9_]{1,64}(@[0-9]{1,3}(\.[0-9]{1,3})*)?(\+tfidf)?$"
 MIXED = "+tfidf"
 """What follows its name where the floor stands beside it (`goemo_eval.models.mixture`)."""
 EncoderName = Annotated[str, Field(pattern=ENCODER_NAME)]
+
+Precision = Literal["fp32", "bf16", "int8"]
+"""What a model multiplies in, the most exact first; thresholds are FP32's, and the others are held against it."""
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+DEFAULT_PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
+"""Those that every engine has, on every CPU."""
 
 
 class Frozen(BaseModel):

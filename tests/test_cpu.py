@@ -9,7 +9,14 @@ import sys
 import pytest
 
 from goemo_eval import cpu as cpu_module
-from goemo_eval.cpu import ISA_LIMITS, cpu, has_dot_products, isa_limit, limit_isa
+from goemo_eval.cpu import (
+    ISA_LIMITS,
+    cpu,
+    has_bf16_products,
+    has_dot_products,
+    isa_limit,
+    limit_isa,
+)
 from goemo_eval.errors import EngineError
 from goemo_eval.models.checkpoint import Checkpoint
 
@@ -35,6 +42,25 @@ def test_a_limit_forbids_dot_products(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(key, value)
     assert isa_limit() == "avx512"
     assert not has_dot_products()
+
+
+@pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16", "bf16"])
+def test_bf16_needs_its_instructions_and_leave_to_use_them(
+    monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    monkeypatch.setattr(cpu_module, "cpu", lambda: ("a cpu", ("avx2", "avx512_vnni")))
+    assert not has_bf16_products()
+    monkeypatch.setattr(cpu_module, "cpu", lambda: ("a cpu", ("avx2", flag)))
+    for limit, has in [
+        ("AVX2", False),
+        ("avx512_core_vnni", False),
+        ("AVX512_CORE_BF16", True),
+        ("AVX512_CORE_AMX", True),
+        ("ALL", True),
+    ]:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+        assert has_bf16_products() is has, limit
 
 
 def test_what_the_kernel_says_is_what_the_package_says(monkeypatch: pytest.MonkeyPatch) -> None:

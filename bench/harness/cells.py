@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from goemo_eval.cpu import isa_limit
 from goemo_eval.data.task import Task
-from goemo_eval.engines.artifact import PRECISIONS, Variant
+from goemo_eval.engines.artifact import Variant
 from goemo_eval.engines.base import Predictor, logits
 from goemo_eval.engines.registry import converter, load, missing_engine
+from goemo_eval.frozen import DEFAULT_PRECISIONS
 from goemo_eval.measure.scoring import fit_thresholds, score_logits
 from goemo_eval.measure.statistics import paired_bootstrap
 from goemo_eval.measure.thresholds import apply_thresholds, sigmoid
@@ -41,7 +42,7 @@ def artifacts(settings: Settings, checkpoint: Path, train: Sequence[str]) -> dic
     source = read_checkpoint(checkpoint)
     where = settings.kept / "artifacts" / f"{source.content_sha256[:16]}-{isa_limit() or 'all'}"
     for engine in engines():
-        names = {precision: where / f"{engine}-{precision}" for precision in PRECISIONS}
+        names = {precision: where / f"{engine}-{precision}" for precision in DEFAULT_PRECISIONS}
         if not all((path / "artifact.json").is_file() for path in names.values()):
             made = converter(
                 source,

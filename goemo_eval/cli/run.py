@@ -202,7 +202,7 @@ def evaluate(
     engine: Annotated[
         str, typer.Option(help="What runs the forward pass: torch, onnxruntime, openvino, linear.")
     ] = "",
-    precision: Annotated[str, typer.Option(help="fp32 or int8.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="fp32, bf16 or int8.")] = "fp32",
     seed: SeedOption = 0,
     checkpoint: Annotated[
         Path | None,

@@ -168,16 +168,21 @@ def _training(info: BundleInfo) -> str:
 
 def _limits(info: BundleInfo) -> str:
     thin = [label for label, score in info.scores.per_label.items() if score.support < _FEW]
-    rare = int8 = ""
+    rare = lower = ""
     if thin:
         named = ", ".join(f"`{shown(label)}`" for label in thin)
         rare = (
             f"\n- Fewer than {_FEW} test texts have {named}: what it scores there is hardly known."
         )
     if info.precision == "int8":
-        int8 = (
+        lower = (
             "\n- INT8: logits differ a little between processors with other instruction sets, and where the "
             "engine scales by batch also with what shares a batch."
+        )
+    elif info.precision == "bf16":
+        lower = (
+            "\n- BF16: needs a processor with instructions for it (avx512_bf16, amx_bf16, or Arm's bf16), and is refused "
+            "elsewhere; logits differ a little between processors, and with what shares a batch."
         )
     cut = (
         f"Texts are cut to {info.tokens.max_length} tokens."
@@ -187,7 +192,7 @@ def _limits(info: BundleInfo) -> str:
     return f"""## Limits
 
 - {cut}
-- Scores hold for texts like those that were scored, and say nothing of other sources or languages.{rare}{int8}
+- Scores hold for texts like those that were scored, and say nothing of other sources or languages.{rare}{lower}
 - Times hold for the machine above.
 """
 

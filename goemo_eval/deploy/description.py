@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from goemo_eval.engines.artifact import TokensInfo
 from goemo_eval.errors import BundleError
 from goemo_eval.files import read_json, sha256_of_file
-from goemo_eval.frozen import Frozen
+from goemo_eval.frozen import Frozen, Precision
 
 FILE, CARD = "bundle.json", "README.md"
 SCHEMA_VERSION = 1
@@ -125,7 +125,7 @@ class BundleInfo(Frozen):
     cell: str
     encoder: str
     engine: str
-    precision: Literal["fp32", "int8"]
+    precision: Precision
     scheme: str
     kind: Literal["multilabel", "multiclass"]
     labels: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]

@@ -63,7 +63,7 @@ _RUNTIMES = {
     "openvino": {
         "what": "files",
         "packages": "openvino and tokenizers",
-        "load": 'model = openvino.Core().compile_model("model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})',
+        "load": 'model = openvino.Core().compile_model("model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "{hint}"})',
         "run": "model([{inputs}])[0]",
     },
 }
@@ -92,6 +92,10 @@ _PIPELINE_MULTICLASS = """labels = [row[0]["label"] for row in scores]"""
 _OTHERWISE = """
 Plain transformers reads these files otherwise than they are meant{why}: use this library.
 """
+_NOT_PLAIN = {
+    "int8": " (INT8 weights with scales of their own)",
+    "bf16": " (BF16 products between FP32 layers)",
+}
 _BESIDE = """
 What {engine} runs here is the encoder alone: this library adds the floor's logits, which the thresholds count on.
 """
@@ -105,8 +109,8 @@ def usage(info: BundleInfo) -> str:
         return _OURS + _graph(info)
     if info.engine != "torch":
         return _OURS
-    if info.precision == "int8":
-        return _OURS + _OTHERWISE.format(why=" (INT8 weights with scales of their own)")
+    if info.precision in _NOT_PLAIN:
+        return _OURS + _OTHERWISE.format(why=_NOT_PLAIN[info.precision])
     if info.pooling is not None:
         return _OURS + _OTHERWISE.format(why=f" (the head reads the {info.pooling} of the tokens)")
     return _OURS + _pipeline(info)
@@ -129,7 +133,7 @@ def _graph(info: BundleInfo) -> str:
         what=runtime["what"],
         packages=runtime["packages"],
         imports=f"import {info.engine}",
-        load=runtime["load"],
+        load=runtime["load"].replace("{hint}", "bf16" if info.precision == "bf16" else "f32"),
         run=runtime["run"].format(names=names, inputs=inputs),
         pad_id=tokens.pad_id,
         types=types,

@@ -14,18 +14,17 @@ from pydantic import Field, ValidationError
 
 from goemo_eval.errors import EngineError
 from goemo_eval.files import read_json, sha256_of_file, write_atomic
-from goemo_eval.frozen import Frozen
+from goemo_eval.frozen import Frozen, Precision
 
 DESCRIPTION = "artifact.json"
 SCHEMA_VERSION = 1
-PRECISIONS = ("fp32", "int8")
 
 
 class Variant(Frozen):
     """How a checkpoint is converted: what stands between the weights and the numbers."""
 
     engine: str
-    precision: Literal["fp32", "int8"]
+    precision: Precision
     smoothed: bool = False
     """Outliers spread by exact rescaling before INT8 (`goemo_eval.engines.smoothing`)."""
     kept_fp32: tuple[str, ...] = ()

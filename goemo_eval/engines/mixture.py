@@ -112,12 +112,17 @@ class MixedConverter:
         mixed = info.model_copy(
             update={
                 "parameters": info.parameters + floor.weights.size + floor.bias.size,
-                "kernels": f"{info.kernels}; floor: {KERNELS[variant.precision]}",
+                "kernels": f"{info.kernels}; floor: {KERNELS[_floor_precision(info)]}",
                 "floor_weight": self._weight,
             }
         )
         describe_artifact(out, mixed)
         return Artifact(out, mixed)
+
+
+def _floor_precision(info: ArtifactInfo) -> str:
+    """Return what the floor is in: INT8 where the encoder is, else FP32."""
+    return "int8" if info.variant.precision == "int8" else "fp32"
 
 
 def beside_floor(encoder: Predictor, artifact: Artifact) -> MixedPredictor:
@@ -145,7 +150,7 @@ def beside_floor(encoder: Predictor, artifact: Artifact) -> MixedPredictor:
         )
     runtime = replace(
         encoder.runtime,
-        kernels=f"{encoder.runtime.kernels}; floor: {KERNELS[info.variant.precision]}",
+        kernels=f"{encoder.runtime.kernels}; floor: {KERNELS[_floor_precision(info)]}",
     )
     return MixedPredictor(
         info, runtime, encoder, floor, Vectorizer(floor.vocabulary), info.floor_weight

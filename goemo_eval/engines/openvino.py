@@ -70,17 +70,23 @@ class OpenVinoPredictor:
     def _example(self) -> TokenBatch:
         return self._tokens.batches(["hello world"], shape="single")[0]
 
+    def _compiled(self, *, streams: int, **more: int) -> Any:
+        precision = self.info.variant.precision
+        return compiled(
+            self._model, precision=precision, threads=self._threads, streams=streams, **more
+        )
+
     @cached_property
     def _alone(self) -> Any:
         """A request of all threads, for one batch at a time."""
-        return compiled(self._model, threads=self._threads, streams=1).create_infer_request()
+        return self._compiled(streams=1).create_infer_request()
 
     @cached_property
     def _beside(self) -> list[Any]:
         """Requests with a stream per thread, for batches side by side."""
         # Each stream would keep what it built for every shape that it has met, as oneDNN does anyway.
         keep_none = {"CPU_RUNTIME_CACHE_CAPACITY": 0}
-        model = compiled(self._model, threads=self._threads, streams=self._threads, **keep_none)
+        model = self._compiled(streams=self._threads, **keep_none)
         return [model.create_infer_request() for _ in range(self._threads)]
 
     def prepare(self, texts: Sequence[str], *, shape: Shape = "scored") -> list[TokenBatch]:
@@ -166,12 +172,14 @@ def openvino_module() -> Any:
     return openvino
 
 
-def compiled(model: Any | Path, *, threads: int, streams: int, **more: int) -> Any:
-    """Return a model compiled for the CPU in FP32 arithmetic where it is FP32."""
+def compiled(
+    model: Any | Path, *, precision: str = "fp32", threads: int, streams: int, **more: int
+) -> Any:
+    """Return a model compiled for the CPU, in BF16 arithmetic if that is its precision, else FP32 where it is FP32."""
     options = more | {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": streams,
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
     }
     source = str(model) if isinstance(model, Path) else model
     try:

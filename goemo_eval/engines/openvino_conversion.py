@@ -1,4 +1,4 @@
-"""Conversion for OpenVINO: FP32, and INT8 calibrated by NNCF on training texts.
+"""Conversion for OpenVINO: FP32, BF16, and INT8 calibrated by NNCF on training texts.
 
 The model is converted straight from torch, so that a layer that is passed several times, as
 ALBERT's is, stays one layer, and compared with torch's logits before use.
@@ -16,6 +16,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, redi
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from goemo_eval.cpu import has_dot_products
 from goemo_eval.engines.artifact import Artifact, ArtifactInfo, Variant, describe
@@ -102,8 +105,12 @@ class OpenVinoConverter:
             kept = sum(weights[name] for name in variant.kept_fp32)
             share = 1 - kept / max(1, sum(weights.values()))
             backend = f"nncf {_nncf().__version__}"
+        elif variant.precision == "bf16":
+            encoder = f"{self.pretrained.module.base_model_prefix}."
+            inside = {layer.name for layer in self.layers if layer.name.startswith(encoder)}
+            model = _halved(self.model, self._operations(inside))
         openvino.save_model(model, out / MODEL, compress_to_fp16=False)
-        example = compiled(model, threads=self.threads, streams=1)
+        example = compiled(model, precision=variant.precision, threads=self.threads, streams=1)
         example.create_infer_request().infer([t.numpy() for t in self.pretrained.example_inputs()])
         info = ArtifactInfo(
             variant=variant,
@@ -173,6 +180,43 @@ def _attention(module: Any) -> AbstractContextManager[None]:
     """
     kinds = set(getattr(module.config, "layer_types", None) or ())
     return nullcontext() if kinds <= {"full_attention"} else plain_attention(module)
+
+
+def _halved(model: Any, products: Collection[str]) -> Any:
+    """Return a copy whose embedding tables, and the weights of some matrix products, have 16 bits.
+
+    The plugin multiplies in BF16 what the model says in FP32. On disk the 16 bits are FP16, which has three
+    digits more and a type in numpy; a weight beyond its range stays in FP32. The head's weights do: its logits
+    are then FP32 too.
+    """
+    opset = openvino_module().opset13
+    copied = model.clone()
+    made: dict[str, Any] = {}  # a layer that is passed several times stays one
+    for product in copied.get_ops():
+        if product.get_friendly_name() not in products:
+            continue
+        weight = product.input_value(1).get_node()
+        if weight.get_type_name() != "Constant" or not _fits_fp16(weight.data):
+            continue
+        name = weight.get_friendly_name()
+        if name not in made:
+            made[name] = opset.convert(opset.constant(weight.data.astype(np.float16)), "f32")
+        product.input(1).replace_source_output(made[name].output(0))
+    for lookup in filter(_looks_up_rows, copied.get_ops()):
+        table, ids, axis = lookup.input_values()
+        if not _fits_fp16(table.get_node().data):
+            continue
+        rows = opset.constant(table.get_node().data.astype(np.float16))
+        found = opset.convert(opset.gather(rows, ids, axis), "f32")
+        found.set_friendly_name(lookup.get_friendly_name())
+        for reader in lookup.output(0).get_target_inputs():
+            reader.replace_source_output(found.output(0))
+    copied.validate_nodes_and_infer_types()
+    return copied
+
+
+def _fits_fp16(array: npt.NDArray[np.float32]) -> bool:
+    return bool(np.abs(array).max(initial=0) <= np.finfo(np.float16).max)
 
 
 def _with_int8_tables(model: Any) -> Any:

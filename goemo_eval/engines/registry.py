@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from goemo_eval.cpu import available_threads
-from goemo_eval.engines.artifact import PRECISIONS, Artifact, Variant, read_artifact
+from goemo_eval.cpu import NO_BF16, available_threads, has_bf16_products
+from goemo_eval.engines.artifact import Artifact, Variant, read_artifact
 from goemo_eval.engines.base import Predictor, logits
 from goemo_eval.errors import EngineError, unknown_name
+from goemo_eval.frozen import PRECISIONS, Precision
 
 if TYPE_CHECKING:
     from goemo_eval.models.checkpoint import Checkpoint
@@ -51,6 +52,10 @@ class Engine:
         Whether INT8 ranges are fitted on training texts.
     smooths : bool
         Whether its INT8 spreads outliers by itself.
+    precisions : tuple of str
+        In which it multiplies.
+    without : str
+        Why not in the others.
     """
 
     module: str
@@ -61,6 +66,8 @@ class Engine:
     extra: str = ""
     calibrates: bool = False
     smooths: bool = False
+    precisions: tuple[Precision, ...] = ("fp32", "int8")
+    without: str = "it does not offer it"
 
 
 class Converter(Protocol):
@@ -84,6 +91,7 @@ _OWN: Mapping[str, Engine] = {
         needed_to_load=("torch", "transformers", "tokenizers"),
         needed_to_convert=("torch", "transformers", "tokenizers"),
         extra="bench",
+        precisions=PRECISIONS,
     ),
     "onnxruntime": Engine(
         "goemo_eval.engines.onnxruntime",
@@ -92,6 +100,7 @@ _OWN: Mapping[str, Engine] = {
         needed_to_load=("onnxruntime", "tokenizers"),
         needed_to_convert=("onnx", "onnxruntime", "onnxscript"),
         extra="onnxruntime",
+        without="ONNX Runtime has no matrix product of bfloat16 on x86",
     ),
     "openvino": Engine(
         "goemo_eval.engines.openvino",
@@ -102,6 +111,7 @@ _OWN: Mapping[str, Engine] = {
         extra="openvino",
         calibrates=True,
         smooths=True,
+        precisions=PRECISIONS,
     ),
     "linear": Engine(
         "goemo_eval.engines.linear",
@@ -109,6 +119,7 @@ _OWN: Mapping[str, Engine] = {
         converted_by=("numpy", "scikit-learn"),
         needed_to_convert=("sklearn",),
         extra="bench",
+        without="numpy, which runs the floor, has no bfloat16",
     ),
 }
 
@@ -151,6 +162,37 @@ def _missing(name: str, modules: Collection[str], mend: str) -> str | None:
     return f"engine {name} needs {' and '.join(missing)}: pip install {mend}"
 
 
+def refusal(engine: str, precision: str) -> str | None:
+    """Say why an engine cannot multiply in a precision, at all or here; or None."""
+    found = ENGINES[engine]
+    if precision not in found.precisions:
+        return f"engine {engine} has no {precision}: {found.without}"
+    if precision == "bf16" and not has_bf16_products():
+        return f"bf16: {NO_BF16}"
+    return None
+
+
+def _check_precision(engine: str, precision: str) -> None:
+    if (reason := refusal(engine, precision)) is not None:
+        raise EngineError(reason)
+
+
+class _Checked:
+    """A converter that writes what its engine can run here, and refuses the rest in a line."""
+
+    def __init__(self, made: Converter, engine: str) -> None:
+        self._made = made
+        self._engine = engine
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return self._made.layers
+
+    def write(self, variant: Variant, out: Path) -> Artifact:
+        _check_precision(self._engine, variant.precision)
+        return self._made.write(variant, out)
+
+
 def _engine(name: str) -> Engine:
     if name not in ENGINES:
         raise EngineError(unknown_name("engine", name, ENGINES))
@@ -184,11 +226,11 @@ def converter(
     made: Converter = import_module(found.module).converter(
         checkpoint, calibration=calibration, threads=threads
     )
-    if checkpoint.floor_weight is None:
-        return made
-    from goemo_eval.engines.mixture import MixedConverter
+    if checkpoint.floor_weight is not None:
+        from goemo_eval.engines.mixture import MixedConverter
 
-    return MixedConverter(made, checkpoint)
+        made = MixedConverter(made, checkpoint)
+    return _Checked(made, engine)
 
 
 def convert(
@@ -217,7 +259,7 @@ def load(artifact: Artifact | Path, *, threads: int) -> Predictor:
     Raises
     ------
     EngineError
-        If it is damaged, or its engine is unknown or not installed.
+        If it is damaged, or its engine is unknown or not installed, or has not the precision here.
     """
     if isinstance(artifact, Path):
         artifact = read_artifact(artifact)
@@ -227,6 +269,7 @@ def load(artifact: Artifact | Path, *, threads: int) -> Predictor:
     needed = engine.needed_to_load
     if (reason := _missing(name, needed, " ".join(needed))) is not None:
         raise EngineError(reason)
+    _check_precision(name, artifact.info.variant.precision)
     loaded: Predictor = import_module(engine.module).load(artifact, threads=threads)
     if artifact.info.floor_weight is None:
         return loaded
@@ -270,7 +313,7 @@ def load_classifier(
     checkpoint : str or Path
         Directory.
     engine : str, default "torch"
-    precision : {"fp32", "int8"}, default "fp32"
+    precision : {"fp32", "bf16", "int8"}, default "fp32"
     threads : int, optional
         CPU threads; all available by default.
     calibration : sequence of str, default ()

@@ -1,4 +1,4 @@
-"""The torch engine: FP32, and INT8 with scales per output channel and per token.
+"""The torch engine: FP32, BF16, and INT8 with scales per output channel and per token.
 
 An artifact holds its tensors in one safetensors file; INT8 keeps the linear layers and the
 embedding tables, which are half of MiniLM's parameters, in 8 bits there. The model is built from
@@ -23,6 +23,8 @@ from goemo_eval.engines.base import Runtime, Shape, TokenBatch
 from goemo_eval.engines.exported import check_layers
 from goemo_eval.engines.smoothing import smoothed
 from goemo_eval.engines.tokens import Tokens, save_tokens
+from goemo_eval.engines.torch_bf16 import KERNELS as BF16
+from goemo_eval.engines.torch_bf16 import halved, multiply_in_bf16
 from goemo_eval.engines.torch_int8 import Kernels, fill, find_kernels, quantize, state
 from goemo_eval.errors import EngineError
 from goemo_eval.models.checkpoint import Checkpoint
@@ -87,6 +89,8 @@ class TorchConverter:
     def _tensors(self, variant: Variant) -> tuple[Mapping[str, Any], dict[str, Any]]:
         if variant.precision == "fp32":
             return state(self.pretrained.module), {"kernels": _FP32}
+        if variant.precision == "bf16":
+            return halved(self.pretrained.module), {"kernels": BF16}
         kernels, bits = _kernels_here()
         check_layers(variant.kept_fp32, self.layers)
         module = (self._smoothed if variant.smoothed else self.pretrained).module
@@ -108,7 +112,7 @@ class TorchPredictor:
     module : transformers.PreTrainedModel
     tokens : Tokens
     kernels : Kernels or None
-        None in FP32.
+        Of INT8; None in FP32 and BF16.
     """
 
     def __init__(
@@ -120,7 +124,7 @@ class TorchPredictor:
         self.runtime = Runtime(
             engine="torch",
             version=torch.__version__,
-            kernels=kernels.describe(weight_bits=_weight_bits(info)) if kernels else _FP32,
+            kernels=kernels.describe(weight_bits=_weight_bits(info)) if kernels else info.kernels,
             quantized_engine=kernels.backend if kernels else None,
             isa=torch.backends.cpu.get_cpu_capability(),
         )
@@ -212,7 +216,10 @@ def load(artifact: Artifact, *, threads: int) -> TorchPredictor:
     if info.variant.precision == "int8":
         kernels = find_kernels(weight_bits=_weight_bits(info), dot_products=has_dot_products())
     try:
-        module = restore_pooling(fill(_skeleton(path), _read(path / WEIGHTS), kernels).eval())
+        module = fill(_skeleton(path), _read(path / WEIGHTS), kernels).eval()
+        if info.variant.precision == "bf16":
+            module = multiply_in_bf16(module)
+        module = restore_pooling(module)
     except EngineError as error:
         raise EngineError(f"{path / WEIGHTS}: {error}: export the cell again") from None
     return TorchPredictor(info, module, Tokens(path, info.tokens), kernels)
@@ -260,7 +267,7 @@ def _skeleton(path: Path) -> Any:
 
 def _save(tensors: Mapping[str, Any], file: Path) -> None:
     """Write tensors, each once, however many names it has."""
-    from safetensors.numpy import save_file
+    from safetensors.torch import save_file
 
     first: dict[tuple[Any, ...], str] = {}
     kept, same = {}, {}
@@ -269,7 +276,7 @@ def _save(tensors: Mapping[str, Any], file: Path) -> None:
         if tensor.numel() and (other := first.setdefault(place, name)) != name:
             same[name] = other
         else:
-            kept[name] = tensor.numpy()
+            kept[name] = tensor.clone()  # safetensors refuses parts of one memory
     # One entry only: safetensors writes several in any order, and the same model other bytes.
     save_file(kept, file, metadata={_SAME: json.dumps(same)} if same else {"format": "pt"})
 

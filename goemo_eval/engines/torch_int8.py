@@ -126,7 +126,7 @@ def quantize(
     made: dict[Any, tuple[Any, Any]] = {}  # weights that several layers share are quantized once
     count = 0
     for name, layer in module.named_modules(remove_duplicate=False):
-        kind = _kind(layer)
+        kind = kind_of(layer)
         if kind is None or id(layer) in kept:
             continue
         weight = layer.weight.detach()
@@ -138,8 +138,8 @@ def quantize(
     return tensors, count
 
 
-def _kind(layer: Any) -> str | None:
-    """Return which INT8 layer a layer can be, if any."""
+def kind_of(layer: Any) -> str | None:
+    """Return what of a model can be had in fewer bits: ``linear`` or ``embedding`` layers, or None."""
     import torch
 
     if type(layer) is torch.nn.Linear:
@@ -192,7 +192,7 @@ def fill(skeleton: Any, tensors: Mapping[str, Any], kernels: Kernels | None) -> 
 
     left = dict(tensors)
     for name, layer in list(skeleton.named_modules(remove_duplicate=False)):
-        if f"{name}.scale" in left and _kind(layer) is not None:
+        if f"{name}.scale" in left and kind_of(layer) is not None:
             skeleton.set_submodule(name, _layer(name, layer, left, kernels))
     for name, module, leaf, like in list(_slots(skeleton)):
         found = _take(left, name, like)
@@ -227,7 +227,7 @@ def _layer(name: str, layer: Any, tensors: Tensors, kernels: Kernels | None) -> 
     """Take a layer's tensors, and return it in INT8."""
     modules = _modules()
     weight, scale = _take(tensors, f"{name}.weight", layer.weight), tensors.pop(f"{name}.scale")
-    if _kind(layer) == "embedding":
+    if kind_of(layer) == "embedding":
         return modules.embedding(weight, scale)
     if kernels is None:
         raise EngineError(f"tensor {name}.weight is int8 in a model that should be fp32")

@@ -199,9 +199,10 @@ def _measured(record: Record, reference: Record | None) -> dict[str, float | Non
     found: dict[str, float | None] = {"max_size_mb": record.size_bytes / 1e6}
     if record.scores:
         found["min_macro_f1"] = record.scores.test.macro_f1
-    if record.scores and reference and reference.scores:
+    int8 = record.cell.precision == "int8"
+    if int8 and record.scores and reference and reference.scores:
         found["max_int8_drop"] = reference.scores.test.macro_f1 - record.scores.test.macro_f1
-    if record.speedup and record.speedup.load.stable:
+    if int8 and record.speedup and record.speedup.load.stable:
         found["min_int8_speedup"] = record.speedup.ratio
     for scenario, latency in record.latency.items():
         if latency.load.stable:

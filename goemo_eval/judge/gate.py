@@ -84,7 +84,7 @@ def gate(
         Also judge the median seconds per batch of 32, candidate over baseline, where both were
         measured on the same kind of machine.
     min_speedup : float, optional
-        Also judge how much faster the candidate's INT8 cells are than their FP32 twins, which
+        Also judge how much faster the candidate's INT8 and BF16 cells are than their FP32 twins, which
         were timed in turns.
     judged : int, optional
         Runs that this test split has judged before, to be told with the verdict.

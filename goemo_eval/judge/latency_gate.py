@@ -21,7 +21,7 @@ def judge_latency(old: Record, new: Record, rules: Rules) -> tuple[LatencyVerdic
     verdicts = []
     if rules.max_slowdown is not None:
         verdicts.append(judge_slowdown(old, new, limit=rules.max_slowdown, alpha=rules.run_alpha))
-    if rules.min_speedup is not None and new.cell.precision == "int8":
+    if rules.min_speedup is not None and new.cell.precision != "fp32":
         verdicts.append(judge_speedup(new, limit=rules.min_speedup, alpha=rules.run_alpha))
     return tuple(verdicts)
 
@@ -55,7 +55,7 @@ def judge_slowdown(old: Record, new: Record, *, limit: float, alpha: float) -> L
 
 
 def judge_speedup(record: Record, *, limit: float, alpha: float) -> LatencyVerdict:
-    """Judge how much faster an INT8 cell is than its FP32 twin, which was timed in turns with it.
+    """Judge how much faster a cell of INT8 or BF16 is than its FP32 twin, which was timed in turns with it.
 
     What slows the machine falls on both, so this needs no baseline of the same machine. The
     interval is Student's, of the logarithms of the passes' ratios.

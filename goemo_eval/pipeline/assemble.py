@@ -158,8 +158,8 @@ def _environment(plan: Plan, predicted: Predicted, load_start: float | None) -> 
 
 
 def _served(run: Run, cell: Cell, predicted: Predicted, scored: Scored) -> ServedAgreement | None:
-    """Compare an INT8 cell's test decisions on single texts with those in the scored batches."""
-    if cell.precision != "int8":
+    """Compare an INT8 or BF16 cell's test decisions on single texts with those in the scored batches."""
+    if cell.precision == "fp32":
         return None
     task, thresholds = run.plan.task(cell.scheme), scored.fitted_thresholds
     count = len(task.scheme.labels)

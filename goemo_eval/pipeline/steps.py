@@ -84,7 +84,7 @@ def convert(run: Run, cell: Cell) -> Converted:
         If a process died.
     """
     plain = _convert(run, cell, Variant(engine=cell.engine, precision=cell.precision))
-    if cell.precision == "fp32" or cell.engine == LINEAR or run.plan.int8_repair == "never":
+    if cell.precision != "int8" or cell.engine == LINEAR or run.plan.int8_repair == "never":
         return plain
     if fit(run, cell).unscored_reason is not None:
         return plain
@@ -110,7 +110,7 @@ def predict(run: Run, cell: Cell) -> Predicted:
 
 
 def scores(run: Run, cell: Cell) -> Scored | None:
-    """Return what a cell scores, INT8 by its FP32 twin's thresholds; None of one that is not scored."""
+    """Return what a cell scores, INT8 and BF16 by its FP32 twin's thresholds; None of one that is not scored."""
     if fit(run, cell).unscored_reason is not None:
         return None
     return _decide(run, cell, predict(run, cell))[0]
@@ -171,8 +171,8 @@ def _predict(run: Run, cell: Cell, converted: Converted) -> Predicted:
         wanted = {name: texts[name] for name in ("validation", "test")}
     else:
         wanted = {"probe": texts["test"][:PROBE_TEXTS]}
-    # Logits of INT8 depend on what shares a batch: how much, is seen on the test split.
-    alone = ["test"] if cell.precision == "int8" and "test" in wanted else []
+    # Logits of INT8 and BF16 depend on what shares a batch: how much, is seen on the test split.
+    alone = ["test"] if cell.precision != "fp32" and "test" in wanted else []
     key = PredictKey(
         cell=_name(run, cell),
         artifact_sha256=converted.entry.sha256,
@@ -215,7 +215,7 @@ def _beside(cell: Cell) -> tuple[str, ...]:
 def _decide(run: Run, cell: Cell, predicted: Predicted) -> tuple[Scored, Entry]:
     plan, task = run.plan, run.plan.task(cell.scheme)
     reference: tuple[Scored, Entry] | None = None
-    if cell.precision == "int8":
+    if cell.precision != "fp32":
         twin = cell.at("fp32")
         reference = _decide(run, twin, predict(run, twin))
     key = DecideKey(

@@ -62,7 +62,7 @@ def time_scenario(run: Run, cell: Cell, scenario: Scenario) -> Latency | None:
 
 
 def time_split(run: Run, cell: Cell) -> dict[str, Any]:
-    """Time whole passes over the test split: FP32 alone, INT8 in turns with FP32 of its engine and torch.
+    """Time whole passes over the test split: FP32 alone, INT8 and BF16 in turns with FP32 of its engine and torch.
 
     Returns
     -------

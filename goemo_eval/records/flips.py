@@ -1,4 +1,4 @@
-"""Which decisions changed from FP32 to INT8, label by label.
+"""Which decisions changed from FP32 to INT8 or BF16, label by label.
 
 Macro-F1 is a mean: a rare emotion can collapse inside it, and changes that cancel out are not
 seen in it at all.
@@ -38,12 +38,12 @@ class LabelFlips(Frozen):
         return self.f1_after - self.f1_before
 
 
-def flips(fp32: Record, int8: Record) -> tuple[LabelFlips, ...]:
+def flips(fp32: Record, reduced: Record) -> tuple[LabelFlips, ...]:
     """Compare the test decisions of two cells.
 
     Parameters
     ----------
-    fp32, int8 : Record
+    fp32, reduced : Record
         Scored on the same test split under the same scheme.
 
     Returns
@@ -56,16 +56,16 @@ def flips(fp32: Record, int8: Record) -> tuple[LabelFlips, ...]:
     RecordError
         If a record has no decisions, or the two are not `comparable`.
     """
-    for record in (fp32, int8):
+    for record in (fp32, reduced):
         if record.decisions is None or record.scores is None:
             raise RecordError(f"{record.cell.id}: has no decisions to compare: it was not scored")
-    if differing := comparable(fp32, int8, "scores"):
+    if differing := comparable(fp32, reduced, "scores"):
         raise RecordError(
-            f"{fp32.cell.id} and {int8.cell.id} cannot be compared: {'; '.join(differing)}: measure "
+            f"{fp32.cell.id} and {reduced.cell.id} cannot be compared: {'; '.join(differing)}: measure "
             "both in one run"
         )
     truth, before = verified_decisions(fp32)
-    _, after = verified_decisions(int8)
+    _, after = verified_decisions(reduced)
     scores = zip(f1_per_label(truth, before), f1_per_label(truth, after), strict=True)
     return tuple(
         LabelFlips(

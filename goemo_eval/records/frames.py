@@ -102,7 +102,7 @@ def label_rows(record: Record, twin: Record | None = None) -> list[Row]:
     ----------
     record : Record
     twin : Record, optional
-        The FP32 twin of an INT8 record: what the two decided differently is then told.
+        The FP32 twin of a record of INT8 or BF16: what the two decided differently is then told.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def label_rows(record: Record, twin: Record | None = None) -> list[Row]:
 
 
 def _flips(record: Record, twin: Record | None) -> tuple[LabelFlips, ...]:
-    if twin is None or record.cell.precision != "int8":
+    if twin is None or record.cell.precision == "fp32":
         return ()
     return flips(twin, record) if twin.decisions and record.decisions else ()
 

@@ -4,7 +4,7 @@ Whoever speaks of several records asks this, and works nothing of it out again:
 
     each cell at one seed                       view.shown (a view again)
     cells with all their seeds, their means     view.groups, view.summaries, view.group_of(record)
-    INT8 beside FP32                            view.pairs, view.shown.pairs, view.twin(record)
+    INT8, or BF16, beside FP32                  view.pairs, view.shown.pairs, view.twin(record)
     the FP32 cell that stands for an encoder    view.references: .shown, .group, .summary, .named
     by id, by scheme, in order                  view.find(cell), view.of_scheme(name), view.records
 """
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from goemo_eval.errors import RecordError, unknown_name
+from goemo_eval.frozen import PRECISIONS
 from goemo_eval.records.over_seeds import SeedSummary, summarize
 from goemo_eval.records.schema import Cell, Record
 
@@ -25,13 +26,13 @@ REFERENCE_ENGINE = "torch"
 
 @dataclass(frozen=True)
 class Pair:
-    """An INT8 record and its FP32 twin: same encoder, scheme, engine and seed."""
+    """A record of INT8 or BF16 and its FP32 twin: same encoder, scheme, engine and seed."""
 
     fp32: Record
-    int8: Record
+    reduced: Record
 
     def __iter__(self) -> Iterator[Record]:
-        return iter((self.fp32, self.int8))
+        return iter((self.fp32, self.reduced))
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class View:
         return self._by_id.get(cell if isinstance(cell, str) else cell.id)
 
     def twin(self, record: Record) -> Record | None:
-        """Return the same cell at the other precision."""
+        """Return the FP32 cell that a cell is held against; of FP32 the INT8 cell."""
         return self.find(record.cell.at("int8" if record.cell.precision == "fp32" else "fp32"))
 
     def group_of(self, record: Record) -> Group:
@@ -183,9 +184,9 @@ class View:
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
-        """Each INT8 record with its FP32 twin, of every seed; ``view.shown.pairs`` has one seed's."""
-        both = ((self.twin(r), r) for r in self.records if r.cell.precision == "int8")
-        return tuple(Pair(fp32, int8) for fp32, int8 in both if fp32)
+        """Each record of INT8 or BF16 with its FP32 twin, of every seed; ``view.shown.pairs`` has one seed's."""
+        both = ((self.twin(r), r) for r in self.records if r.cell.precision != "fp32")
+        return tuple(Pair(fp32, reduced) for fp32, reduced in both if fp32)
 
     @cached_property
     def references(self) -> tuple[Reference, ...]:
@@ -255,6 +256,12 @@ def _engine(engine: str) -> tuple[bool, str]:
     return engine != REFERENCE_ENGINE, engine
 
 
-def _order(record: Record) -> tuple[str, str, int, bool, str, str]:
+def _order(record: Record) -> tuple[str, str, int, bool, str, int]:
     cell = record.cell
-    return cell.encoder, cell.scheme, cell.seed, *_engine(cell.engine), cell.precision
+    return (
+        cell.encoder,
+        cell.scheme,
+        cell.seed,
+        *_engine(cell.engine),
+        PRECISIONS.index(cell.precision),
+    )

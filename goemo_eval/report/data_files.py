@@ -22,7 +22,7 @@ Form = Literal["csv", "parquet", "json"]
 
 FILES = {
     "cells.csv": "a row per cell: scores with intervals, times, sizes, memory, repair, machine",
-    "labels.csv": "a row per label of each cell: precision, recall, F1, counts, threshold, ECE, flips of INT8",
+    "labels.csv": "a row per label of each cell: precision, recall, F1, counts, threshold, ECE, flips of INT8 and BF16",
     "suspects.csv": "a row per likely error in the data's labels: which text, what it has, what all cells give",
     "cells.parquet": "the same as cells.csv",
     "labels.parquet": "the same as labels.csv",
@@ -55,7 +55,7 @@ def _intervals(record: Record, intervals: Intervals) -> Row:
     row: Row = {}
     for name, found in (
         ("test_macro_f1", intervals.scores),
-        ("minus_fp32", intervals.int8),
+        ("minus_fp32", intervals.twin),
         ("minus_best", intervals.best),
         ("minus_floor", intervals.floor),
     ):

@@ -26,8 +26,8 @@ class Intervals:
 
     scores: Mapping[str, Interval]
     """Of test Macro-F1."""
-    int8: Mapping[str, Interval]
-    """Of an INT8 cell's test Macro-F1 minus its FP32 twin's."""
+    twin: Mapping[str, Interval]
+    """Of an INT8 or BF16 cell's test Macro-F1 minus its FP32 twin's."""
     floor: Mapping[str, Interval]
     """Of a cell's test Macro-F1 minus that of its scheme's floor."""
     best: Mapping[str, Interval]
@@ -95,7 +95,7 @@ def _resample_scheme(
     """Return the four mappings of `Intervals` for the records of one scheme."""
     scorer = _Scorer(draws)
     found: tuple[Found, Found, Found, Found] = ({}, {}, {}, {})
-    scores, int8, minus_floor, minus_best = found
+    scores, minus_twin, minus_floor, minus_best = found
     rivals = ((floor_of(shown), minus_floor), (best, minus_best))
     against = [(r.cell, scorer.score(r.decisions), into) for r, into in rivals if r and r.decisions]
     for record in shown:
@@ -105,9 +105,9 @@ def _resample_scheme(
         shared = scorer.draws(len(truth))
         scores[record.cell.id] = shared.interval(drawn)
         beside = list(against)
-        twin = shown.twin(record) if record.cell.precision == "int8" else None
+        twin = shown.twin(record) if record.cell.precision != "fp32" else None
         if twin and twin.scores and twin.decisions:
-            beside.append((twin.cell, scorer.score(twin.decisions), int8))
+            beside.append((twin.cell, scorer.score(twin.decisions), minus_twin))
         for cell, (other_truth, other), into in beside:
             if cell != record.cell and np.array_equal(truth, other_truth):
                 into[record.cell.id] = shared.interval(drawn, other)

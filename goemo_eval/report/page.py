@@ -14,7 +14,7 @@ from goemo_eval.report.sections.scores import scores_section
 from goemo_eval.report.sections.speed import speed_section
 from goemo_eval.report.study.plots import STUDY_PLOTS
 from goemo_eval.report.study.section import study_section
-from goemo_eval.report.text import escape
+from goemo_eval.report.text import escape, lower_names
 from goemo_eval.report.times import notices
 
 
@@ -39,7 +39,9 @@ def page(
     ]
     if view.shown.pairs:
         body = int8_section(view, found.intervals, pictures.get("int8"))
-        sections.append(Section("What INT8 costs", "INT8", body))
+        names = lower_names(view.shown.pairs)
+        title_ = f"What {names} cost{'' if ' ' in names else 's'}"
+        sections.append(Section(title_, names, body))
     probabilities = [pictures[name] for name in ("reliability", "thresholds") if name in pictures]
     body = errors_section(view, found.noise, probabilities, texts)
     sections.append(Section("Where it errs", "Errors", body))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterable
 
+from goemo_eval.frozen import PRECISIONS, Precision
 from goemo_eval.records.schema import Cell
 from goemo_eval.records.values import escaped
+from goemo_eval.records.view import Pair
 
 DASH = "—"
 NO_CHOICE = ("linear",)
@@ -53,3 +56,14 @@ def listed(names: list[str], most: int = 4) -> str:
     if len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
+
+
+def lower_precisions(pairs: Iterable[Pair]) -> list[Precision]:
+    """Return the precisions that are held against FP32, the more exact first."""
+    found = {pair.reduced.cell.precision for pair in pairs}
+    return [precision for precision in PRECISIONS if precision in found]
+
+
+def lower_names(pairs: Iterable[Pair]) -> str:
+    """Return what they are called: ``INT8``, or ``BF16 and INT8``."""
+    return " and ".join(precision.upper() for precision in lower_precisions(pairs))

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pytest
 
 from goemo_eval.cli.app import main
+from goemo_eval.cpu import has_bf16_products
 from goemo_eval.deploy.bundle import load_bundle
 from goemo_eval.pipeline.fitting import Run
 from goemo_eval.pipeline.steps import predict
@@ -30,12 +31,18 @@ PLAIN = [
     for engine in ("onnxruntime", "openvino")
     for precision in ("fp32", "int8")
 ]
+BF16 = [
+    "tiny-raw-torch-bf16",
+    "tiny-raw-openvino-bf16",
+    "tiny+tfidf-raw-torch-bf16",
+] * has_bf16_products()
 CELLS = [
     *(f"tfidf-{s}-linear-{p}" for s in ("raw", "simplified") for p in ("fp32", "int8")),
     *(f"tiny-{s}-torch-{p}" for s in ("raw", "simplified") for p in ("fp32", "int8")),
     *(f"tiny+tfidf-raw-{e}-{p}" for e in ENGINES for p in ("fp32", "int8")),
     "tiny+tfidf-simplified-torch-int8",
     *PLAIN,
+    *BF16,
 ]
 
 

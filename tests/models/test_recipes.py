@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from goemo_eval import cpu
 from goemo_eval.cpu import ISA_LIMITS
 from goemo_eval.errors import CheckpointError
 from goemo_eval.models import recipes
@@ -171,10 +172,9 @@ def test_bf16_is_used_by_its_instructions_alone(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for name in ("ATEN_CPU_CAPABILITY", "FBGEMM_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA"):
         monkeypatch.delenv(name, raising=False)
-    capabilities = {"avx2": True, "avx512_bf16": False}
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    monkeypatch.setattr(cpu, "cpu", lambda: ("a cpu", ("avx2",)))
     assert not has_bf16()
-    capabilities["avx512_bf16"] = True
+    monkeypatch.setattr(cpu, "cpu", lambda: ("a cpu", ("avx2", "avx512_bf16")))
     assert has_bf16()
     for name, value in ISA_LIMITS["avx2"].items():
         monkeypatch.setenv(name, value)

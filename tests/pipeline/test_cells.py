@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from goemo_eval.errors import GoemoError
+from goemo_eval.engines import registry
+from goemo_eval.errors import GoemoError, OptionError
 from goemo_eval.options import read_options
+from goemo_eval.pipeline import cells
 from goemo_eval.pipeline.cells import Matrix, matrix
 
 CSV = "text,labels\n" + "".join(
@@ -21,12 +23,12 @@ def resolve(**given: Any) -> Matrix:
 
 
 def test_the_sample_in_torch_and_the_floor_beside_it_fp32_before_int8() -> None:
-    cells = [cell.id for cell in resolve().cells]
-    assert cells[:2] == ["albert-raw-torch-fp32", "albert-raw-torch-int8"]
-    assert "minilm-simplified-torch-int8" in cells
-    assert "tfidf-raw-linear-fp32" in cells
-    assert not any("onnxruntime" in cell for cell in cells)
-    assert len(cells) == len(set(cells)) == 20
+    ids = [cell.id for cell in resolve().cells]
+    assert ids[:2] == ["albert-raw-torch-fp32", "albert-raw-torch-int8"]
+    assert "minilm-simplified-torch-int8" in ids
+    assert "tfidf-raw-linear-fp32" in ids
+    assert not any("onnxruntime" in cell for cell in ids)
+    assert len(ids) == len(set(ids)) == 20
 
 
 def test_seeds_engines_and_precisions_narrow_or_widen() -> None:
@@ -39,6 +41,33 @@ def test_seeds_engines_and_precisions_narrow_or_widen() -> None:
         "minilm-raw-torch-fp32-s2",
         "minilm-raw-openvino-fp32-s2",
     ]
+
+
+def test_bf16_is_asked_for_and_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "has_bf16_products", lambda: True)
+    monkeypatch.setattr(cells, "has_bf16_products", lambda: True)
+    found = resolve(
+        encoders="minilm,tfidf",
+        schemes="raw",
+        engines="torch,onnxruntime,openvino",
+        precisions="int8,bf16,fp32",
+    )
+    ids = [cell.id for cell in found.cells]
+    assert ids[:3] == [f"minilm-raw-torch-{p}" for p in ("fp32", "bf16", "int8")]
+    assert [i for i in ids if "bf16" in i] == ["minilm-raw-torch-bf16", "minilm-raw-openvino-bf16"]
+    assert [line.partition(":")[0] for line in found.refused] == [
+        "engine onnxruntime has no bf16",
+        "engine linear has no bf16",
+    ]
+    assert not resolve(encoders="minilm,tfidf").refused
+    with pytest.raises(OptionError, match="leave no cell: engine onnxruntime has no bf16"):
+        resolve(encoders="minilm", engines="onnxruntime", precisions="bf16")
+
+
+def test_bf16_is_refused_where_the_cpu_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "has_bf16_products", lambda: False)
+    with pytest.raises(OptionError, match=r"^--precisions fp32,bf16: this CPU has no instr[^\n]+$"):
+        resolve(precisions="fp32,bf16")
 
 
 def test_data_of_ones_own_with_one_label_a_text_have_softmax_alone(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from goemo_eval.cpu import has_bf16_products
 from goemo_eval.engines.artifact import read_info
 from goemo_eval.engines.base import logits
 from goemo_eval.errors import CellError, CheckpointError
@@ -19,7 +20,7 @@ from goemo_eval.pipeline.assemble import add_times, measure
 from goemo_eval.pipeline.fitting import Run, fit
 from goemo_eval.pipeline.plan import Plan
 from goemo_eval.pipeline.steps import artifact, convert, predict, scores, spread
-from goemo_eval.records.files import dump_records
+from goemo_eval.records.files import dump_records, records_in
 from goemo_eval.records.schema import Cell
 
 RunOf = Callable[..., Run]
@@ -54,6 +55,23 @@ def test_a_cell_goes_from_data_to_a_record(run_of: RunOf) -> None:
     assert int8.served is not None
     assert int8.served.agreement > 0.9
     assert dump_records([fp32, int8])
+
+
+@pytest.mark.skipif(not has_bf16_products(), reason="this CPU has no bfloat16 instructions")
+def test_a_bf16_cell_is_scored_by_fp32s_thresholds_and_not_repaired(run_of: RunOf) -> None:
+    run = run_of()
+    fp32, bf16 = (add_times(run, measure(run, each)) for each in (FP32, cell(precision="bf16")))
+    assert fp32.scores is not None
+    assert bf16.scores is not None
+    assert bf16.scores_refitted is not None
+    assert bf16.thresholds == fp32.thresholds
+    assert bf16.precision_search is None
+    assert bf16.served is not None
+    assert bf16.served.agreement > 0.99
+    assert [s.reference for s in bf16.speedups] == [FP32.id]
+    assert abs(bf16.scores.test.macro_f1 - fp32.scores.test.macro_f1) < 0.05
+    read = records_in(json.loads(dump_records([fp32, bf16])), "here")
+    assert {each.cell.id: each for each in read} == {each.cell.id: each for each in (fp32, bf16)}
 
 
 def test_the_second_run_makes_nothing(run_of: RunOf) -> None:

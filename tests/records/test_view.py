@@ -58,8 +58,10 @@ def test_pairs_and_twins(make_record: Make) -> None:
     fp32, int8 = make_record(), make_record("int8")
     lonely = make_record("int8", cell=cell(0, "int8", engine="openvino"))
     other_seed = make_record("int8", cell=cell(4, "int8"))
-    view = View([lonely, int8, fp32, other_seed])
-    assert [tuple(pair) for pair in view.pairs] == [(fp32, int8)]
+    bf16 = make_record("bf16")
+    view = View([lonely, int8, bf16, fp32, other_seed])
+    assert [tuple(pair) for pair in view.pairs] == [(fp32, bf16), (fp32, int8)]
+    assert view.twin(bf16) is fp32
     assert view.twin(int8) is fp32
     assert view.twin(fp32) is int8
     assert view.twin(lonely) is None

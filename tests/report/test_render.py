@@ -386,3 +386,28 @@ def test_a_place_that_cannot_be_written_to(make_record: MakeRecord, tmp_path: Pa
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordError, match="cannot write the report there"):
         write_report([make_record()], tmp_path / "file")
+
+
+def test_bf16_stands_beside_int8_against_the_same_fp32(full: list[Record], tmp_path: Path) -> None:
+    half = [
+        r.model_copy(update={"cell": r.cell.at("bf16"), "size_bytes": 40 * 10**6})
+        for r in full
+        if r.cell.precision == "int8"
+    ]
+    write_report([*full, *half], tmp_path)
+    report = (tmp_path / "report.md").read_text(encoding="utf-8")
+    title = "What BF16 and INT8 cost"
+    assert "## What INT8 costs" not in report
+    assert "torch BF16 is 2.05 times as fast as its FP32 (4 pairs)" in section(report, title)
+    both = [
+        row(rows(report, title, "speedup"), model="minilm torch", scheme="raw", precision=name)
+        for name in ("BF16", "INT8")
+    ]
+    for one in both:
+        assert one.pop("precision")
+        assert one["BF16 and INT8"] != "—"
+    assert both[0] == both[1]
+    write_report([r for r in (*full, *half) if r.cell.precision != "int8"], tmp_path / "alone")
+    alone = (tmp_path / "alone" / "report.md").read_text(encoding="utf-8")
+    assert rows(alone, "What BF16 costs", "BF16 (s)")
+    assert "INT8 engines" not in alone

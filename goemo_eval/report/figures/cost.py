@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from goemo_eval.records.schema import Record
@@ -25,6 +26,8 @@ from goemo_eval.report.floor import floor_of, is_floor
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.times import not_ranked
 
+_PALE = 0.4
+"""Opacity of BF16, between hollow and filled."""
 MOST_ROWS = 16
 """Of a scheme; of more cells, those that no other beats are shown, then the highest Macro-F1s."""
 
@@ -62,7 +65,7 @@ def cost_height(view: View) -> float:
 
 
 def draw_cost(figure: Figure, view: View, intervals: Intervals) -> None:
-    """Draw a line per cell: Macro-F1, milliseconds per batch, size; filled INT8, hollow FP32."""
+    """Draw a line per cell: Macro-F1, milliseconds per batch, size; filled INT8, hollow FP32, pale BF16."""
     by_scheme, timed = cost_rows(view), has_times(view)
     names = {scheme: [row_name(r) for r in rows] for scheme, rows in by_scheme.items()}
     panels = row_axes(figure, names, [1.3, 1.0, 0.8] if timed else [1.3, 1.0])
@@ -87,6 +90,8 @@ def draw_cost(figure: Figure, view: View, intervals: Intervals) -> None:
     rows = [record for found in by_scheme.values() for record in found]
     _label(list(panels.values())[-1], rows, scores, timed=timed)
     keys = [point("FP32", "o", BLACK, hollow=True), point("INT8", "o", BLACK)]
+    if any(record.cell.precision == "bf16" for record in rows):
+        keys.insert(1, point("BF16", "o", GREY))
     if any(floor_of(view.of_scheme(scheme)) for scheme in by_scheme):
         keys.append(line("floor", GREY, ":"))
     legend(figure, keys)
@@ -106,7 +111,8 @@ def _label(
 
 
 def _look(record: Record, colour: str) -> dict[str, Any]:
-    face = colour if record.cell.precision == "int8" else "white"
+    faces = {"fp32": "white", "bf16": to_rgba(colour, _PALE), "int8": colour}
+    face = faces[record.cell.precision]
     return {"mfc": face, "mec": colour, "mew": 1.5, "ms": 7, "zorder": 3}
 
 

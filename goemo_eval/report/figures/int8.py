@@ -1,4 +1,4 @@
-"""What INT8 costs and brings: the change of Macro-F1 and the speed of every cell, on axes that all share."""
+"""What INT8 and BF16 cost and bring: the change of Macro-F1 and the speed of every cell, on axes that all share."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from goemo_eval.report.figures.drawing import (
 )
 from goemo_eval.report.figures.row_chart import height_of, row_axes, row_name
 from goemo_eval.report.intervals import Intervals
+from goemo_eval.report.text import lower_names, lower_precisions
 from goemo_eval.report.times import stable_speedup
 
 LEAST_SPAN = 0.02
@@ -27,8 +28,8 @@ def int8_rows(view: View) -> dict[str, list[Pair]]:
     """Return by scheme the pairs that have a change or a speed to show."""
     found: dict[str, list[Pair]] = {}
     for pair in view.shown.pairs:
-        if (pair.fp32.scores and pair.int8.scores) or stable_speedup(pair.int8.speedup):
-            found.setdefault(pair.int8.cell.scheme, []).append(pair)
+        if (pair.fp32.scores and pair.reduced.scores) or stable_speedup(pair.reduced.speedup):
+            found.setdefault(pair.reduced.cell.scheme, []).append(pair)
     return dict(sorted(found.items()))
 
 
@@ -39,10 +40,14 @@ def int8_height(view: View) -> float:
 
 
 def draw_int8(figure: Figure, view: View, intervals: Intervals) -> None:
-    """Draw a line per INT8 cell: change against FP32, and how many times as fast, where that is stable."""
+    """Draw a line per cell of INT8 or BF16: change against FP32, and how many times as fast, where that is stable."""
     by_scheme = int8_rows(view)
-    names = {s: [row_name(p.int8, precision=False) for p in rows] for s, rows in by_scheme.items()}
-    every = [stable_speedup(p.int8.speedup) for rows in by_scheme.values() for p in rows]
+    pairs = [pair for rows in by_scheme.values() for pair in rows]
+    several = len(lower_precisions(pairs)) > 1
+    names = {
+        s: [row_name(p.reduced, precision=several) for p in rows] for s, rows in by_scheme.items()
+    }
+    every = [stable_speedup(p.reduced.speedup) for p in pairs]
     with_speed = any(every)
     panels = row_axes(figure, names, [1.2, 1.0] if with_speed else [1.0])
     styles = encoder_styles(view)
@@ -51,7 +56,7 @@ def draw_int8(figure: Figure, view: View, intervals: Intervals) -> None:
     for scheme, axes in panels.items():
         axes[0].axvline(0, color=BLACK, lw=0.8)
         for y, pair in enumerate(by_scheme[scheme]):
-            colour = styles[pair.int8.cell.encoder][0]
+            colour = styles[pair.reduced.cell.encoder][0]
             changes += _change(axes[0], y, pair, intervals, colour)
             if with_speed:
                 ratios += _speed(axes[1], y, pair, colour)
@@ -59,12 +64,15 @@ def draw_int8(figure: Figure, view: View, intervals: Intervals) -> None:
             axes[1].axvline(1, color=BLACK, lw=0.8)
     last = list(panels.values())[-1]
     last[0].set_xlim(*score_limits(changes, least=LEAST_SPAN))
-    last[0].set_xlabel("INT8 minus FP32, test Macro-F1, paired 95 %")
+    last[0].set_xlabel(f"{lower_names(pairs)} minus FP32, test Macro-F1, paired 95 %")
     if with_speed:
         log_axis(last[1], "times as fast as its FP32, all passes", ratios)
     keys = []
-    if any(pair.int8.kept_fp32 for rows in by_scheme.values() for pair in rows):
-        keys += [point("INT8", "o", BLACK), point("some layers kept in FP32", "s", BLACK)]
+    if any(pair.reduced.kept_fp32 for pair in pairs):
+        keys += [
+            point(lower_names(pairs), "o", BLACK),
+            point("some layers kept in FP32", "s", BLACK),
+        ]
     if with_speed and not all(every):
         keys.append(point("no speed: unstable, or not timed", "", GREY))
     if keys:
@@ -72,15 +80,15 @@ def draw_int8(figure: Figure, view: View, intervals: Intervals) -> None:
 
 
 def _marker(pair: Pair) -> str:
-    return "s" if pair.int8.kept_fp32 else "o"
+    return "s" if pair.reduced.kept_fp32 else "o"
 
 
 def _change(axes: object, y: int, pair: Pair, intervals: Intervals, colour: str) -> list[float]:
-    fp32, int8 = pair.fp32.scores, pair.int8.scores
+    fp32, int8 = pair.fp32.scores, pair.reduced.scores
     if fp32 is None or int8 is None:
         return []
     change = int8.test.macro_f1 - fp32.test.macro_f1
-    found = intervals.int8.get(pair.int8.cell.id)
+    found = intervals.twin.get(pair.reduced.cell.id)
     ends = (found.low, found.high) if found else None
     interval_bar(axes, y, ends, colour, across=True)
     axes.plot(change, y, _marker(pair), color=colour, ms=6.5, zorder=3)  # type: ignore[attr-defined]
@@ -88,7 +96,7 @@ def _change(axes: object, y: int, pair: Pair, intervals: Intervals, colour: str)
 
 
 def _speed(axes: object, y: int, pair: Pair, colour: str) -> list[float]:
-    speedup = stable_speedup(pair.int8.speedup)
+    speedup = stable_speedup(pair.reduced.speedup)
     if speedup is None:
         return []
     passes = zip(speedup.reference_s, speedup.candidate_s, strict=True)

@@ -24,6 +24,7 @@ from goemo_eval.report.figures.probabilities import (
 from goemo_eval.report.figures.scores import draw_scores, scores_height
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.seeds import seed_note
+from goemo_eval.report.text import lower_names
 
 
 class Plot(NamedTuple):
@@ -50,7 +51,8 @@ def _scores(view: View) -> str:
 
 def _cost(view: View) -> str:
     hidden = len(view.shown.scored) - sum(map(len, cost_rows(view).values()))
-    text = "A line per scored cell, the cheapest first: hollow FP32, filled INT8. "
+    pale = ", pale BF16" if any(r.cell.precision == "bf16" for r in view) else ""
+    text = f"A line per scored cell, the cheapest first: hollow FP32, filled INT8{pale}. "
     text += (
         "Times reach from the median to the 95th percentile."
         if has_times(view)
@@ -65,7 +67,7 @@ def _cost(view: View) -> str:
 
 def _int8(view: View) -> str:
     return (
-        "A line per INT8 cell. Left, what it changes against its FP32 twin, with the paired 95 % interval over "
+        f"A line per {lower_names(view.shown.pairs)} cell. Left, what it changes against its FP32 twin, with the paired 95 % interval over "
         "texts: one that reaches zero is no loss beyond chance. Right, how many times as fast it is, from the "
         f"slowest to the fastest pass. The numbers are in Table 3. {seed_note(view)}"
     ).rstrip()

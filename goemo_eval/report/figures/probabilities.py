@@ -43,7 +43,8 @@ def _columns(cells: int) -> int:
 def draw_reliability(figure: Figure, view: View, _: Intervals) -> None:
     """Draw how often what a model gives a probability comes true, a panel per scheme."""
     fp32 = calibrated(view)
-    twins = {p.fp32.cell.id: p.int8 for p in view.shown.pairs if p.int8.calibration}
+    int8 = [p for p in view.shown.pairs if p.reduced.cell.precision == "int8"]
+    twins = {p.fp32.cell.id: p.reduced for p in int8 if p.reduced.calibration}
     schemes = sorted({r.cell.scheme for r in fp32})
     panels = figure.subplots(1, len(schemes), sharey=True, sharex=True, squeeze=False)[0]
     styles = encoder_styles(fp32)

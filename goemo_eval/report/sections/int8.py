@@ -1,10 +1,12 @@
-"""What INT8 costs and brings: scores with their paired intervals, speed, repair, flipped decisions."""
+"""What INT8, and BF16 where it was measured, costs and brings: scores with their paired intervals, speed, repair, flipped decisions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from statistics import median
 
+from goemo_eval.frozen import PRECISIONS
 from goemo_eval.measure.statistics import Interval
 from goemo_eval.records.comparable import comparable_set
 from goemo_eval.records.flips import flips
@@ -13,7 +15,15 @@ from goemo_eval.records.view import Pair, View
 from goemo_eval.report.document import Block, Column, Fold, Picture, table
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.sections.columns import cell_columns
-from goemo_eval.report.text import DASH, escape, listed, number, spread
+from goemo_eval.report.text import (
+    DASH,
+    escape,
+    listed,
+    lower_names,
+    lower_precisions,
+    number,
+    spread,
+)
 from goemo_eval.report.times import MARK, mark, stable_speedup
 
 _LAYERS = 3
@@ -21,12 +31,12 @@ _WORST = 3
 
 
 def int8_section(view: View, intervals: Intervals, picture: Picture | None) -> list[Block]:
-    """Return what INT8 does to every FP32 cell, Table 3, its figure, and what lies behind it."""
+    """Return what INT8 and BF16 do to every FP32 cell, Table 3, its figure, and what lies behind it."""
     pairs = view.shown.pairs
     findings = [*_changes(view, intervals), *_winners(view)]
     return [
         "\n".join(f"- {finding}" for finding in findings),
-        *_table(pairs, intervals.int8),
+        *_table(pairs, intervals.twin),
         *([picture] if picture else []),
         *_served(view.shown),
         *_repairs(view.shown),
@@ -35,21 +45,27 @@ def int8_section(view: View, intervals: Intervals, picture: Picture | None) -> l
 
 
 def _changes(view: View, intervals: Intervals) -> list[str]:
-    """Say per engine what INT8 brings and costs, and which losses are beyond chance."""
+    """Say per engine and precision what it brings and costs, and which losses are beyond chance."""
     found = []
-    for engine in view.engines:
-        ours = [pair.int8 for pair in view.shown.pairs if pair.int8.cell.engine == engine]
+    for engine, precision in product(view.engines, PRECISIONS):
+        ours = [
+            pair.reduced
+            for pair in view.shown.pairs
+            if (pair.reduced.cell.engine, pair.reduced.cell.precision) == (engine, precision)
+        ]
         parts = []
         if ratios := [s.ratio for r in ours if (s := stable_speedup(r.speedup))]:
             parts.append(f"is {_span(ratios, 2)} times as fast as its FP32 ({len(ratios)} pairs)")
-        changes = {r.cell.id: c for r in ours if (c := intervals.int8.get(r.cell.id))}
+        changes = {r.cell.id: c for r in ours if (c := intervals.twin.get(r.cell.id))}
         if changes:
             points = [c.point for c in changes.values()]
             parts.append(
                 f"changes test Macro-F1 by {_span(points, 3, signed=True)} ({len(points)} pairs)"
             )
         if parts:
-            found.append(f"{escape(engine)} INT8 {' and '.join(parts)}.{_beyond_chance(changes)}")
+            found.append(
+                f"{escape(engine)} {precision.upper()} {' and '.join(parts)}.{_beyond_chance(changes)}"
+            )
     return found
 
 
@@ -77,9 +93,10 @@ def _winners(view: View) -> list[str]:
     found = []
     for reference in (r.shown for r in view.references):
         int8 = [
-            pair.int8
+            pair.reduced
             for pair in view.shown.pairs
-            if (pair.int8.cell.encoder, pair.int8.cell.scheme, pair.int8.cell.seed)
+            if pair.reduced.cell.precision == "int8"
+            and (pair.reduced.cell.encoder, pair.reduced.cell.scheme, pair.reduced.cell.seed)
             == (reference.cell.encoder, reference.cell.scheme, reference.cell.seed)
         ]
         timed = [
@@ -108,24 +125,26 @@ def _lost(reference: Record, winner: Record) -> str:
 
 
 def _table(pairs: Sequence[Pair], intervals: Mapping[str, Interval]) -> list[Block]:
-    """Table 3: what INT8 does to the score and to the speed of each FP32 cell."""
+    """Table 3: what INT8 and BF16 do to the score and to the speed of each FP32 cell."""
     fp32 = [p.fp32.scores.test.macro_f1 if p.fp32.scores else None for p in pairs]
-    int8 = [p.int8.scores.test.macro_f1 if p.int8.scores else None for p in pairs]
+    name, several = lower_names(pairs), len(lower_precisions(pairs)) > 1
+    reduced = [p.reduced.scores.test.macro_f1 if p.reduced.scores else None for p in pairs]
     refitted = [
-        p.int8.scores_refitted.test.macro_f1 if p.int8.scores_refitted else None for p in pairs
+        p.reduced.scores_refitted.test.macro_f1 if p.reduced.scores_refitted else None
+        for p in pairs
     ]
-    changes = [intervals.get(p.int8.cell.id) for p in pairs]
-    own = [p.int8.speedup for p in pairs]
-    torch = [_over_torch(p.int8) for p in pairs]
+    changes = [intervals.get(p.reduced.cell.id) for p in pairs]
+    own = [p.reduced.speedup for p in pairs]
+    torch = [_over_torch(p.reduced) for p in pairs]
     marked = any(s and not s.load.stable for s in [*own, *torch])
     return [
-        "**Table 3. Test Macro-F1 and speed of INT8 beside FP32**"
+        f"**Table 3. Test Macro-F1 and speed of {name} beside FP32**"
         + (f"; {MARK}" if marked else ""),
         *table(
-            *cell_columns([p.int8 for p in pairs], precision=False),
+            *cell_columns([p.reduced for p in pairs], precision=several),
             Column("FP32", "", [number(v) for v in fp32]),
-            Column("INT8", "with FP32's thresholds", [number(v) for v in int8]),
-            Column("Δ", "INT8 minus FP32", _minus(int8, fp32)),
+            Column(name, "with FP32's thresholds", [number(v) for v in reduced]),
+            Column("Δ", f"{name} minus FP32", _minus(reduced, fp32)),
             Column(
                 "95 % of Δ",
                 "where another test split of this size would put it",
@@ -133,7 +152,7 @@ def _table(pairs: Sequence[Pair], intervals: Mapping[str, Interval]) -> list[Blo
             ),
             Column(
                 "refitted",
-                "INT8 with thresholds of the same strategy, fitted again on its own validation logits (softmax "
+                f"{name} with thresholds of the same strategy, fitted again on its own validation logits (softmax "
                 "schemes have none: the same number)",
                 [number(v) for v in refitted],
             ),
@@ -143,7 +162,9 @@ def _table(pairs: Sequence[Pair], intervals: Mapping[str, Interval]) -> list[Blo
                 "forward passes over the test split, both cells taking turns, median pass",
                 [number(median(s.reference_s) if s else None, 2) for s in own],
             ),
-            Column("INT8 (s)", "", [number(median(s.candidate_s) if s else None, 2) for s in own]),
+            Column(
+                f"{name} (s)", "", [number(median(s.candidate_s) if s else None, 2) for s in own]
+            ),
             Column(
                 "speedup",
                 "median of the passes' ratios, over the same engine's FP32",
@@ -184,15 +205,17 @@ def _served(shown: View) -> list[Block]:
     """Say how often a text that comes alone is decided otherwise than in the scored batches."""
     served = [(r, r.served) for r in shown if r.served]
     records = [r for r, _ in served]
+    precisions = {r.cell.precision for r in records}
+    rounding = ", and BF16 rounds otherwise where it sums otherwise" if "bf16" in precisions else ""
     return [
         block
         for block in [
             (
-                "**One text at a time**: dynamic quantization looks at what shares a batch, so a served text may be "
-                "decided otherwise than the scored one."
+                f"**One text at a time**: dynamic quantization looks at what shares a batch{rounding}, so a served text may "
+                "be decided otherwise than the scored one."
             ),
             *table(
-                *cell_columns(records, precision=False),
+                *cell_columns(records, precision=len(precisions) > 1),
                 Column(
                     "same decisions",
                     "%, over texts and labels",
@@ -266,26 +289,33 @@ def _kept(record: Record) -> str:
 
 
 def _flips(pairs: Sequence[Pair]) -> list[Block]:
-    """Return, folded, how many decisions INT8 changed and which labels it hurt most."""
-    both = [p for p in pairs if p.fp32.decisions and p.int8.decisions]
+    """Return, folded, how many decisions INT8 and BF16 changed and which labels it hurt most."""
+    both = [p for p in pairs if p.fp32.decisions and p.reduced.decisions]
     if not both:
         return []
-    found = [flips(p.fp32, p.int8) for p in both]
+    name, several = lower_names(both), len(lower_precisions(both)) > 1
+    found = [flips(p.fp32, p.reduced) for p in both]
     worst = [sorted(f, key=lambda label: (label.delta, label.label))[:_WORST] for f in found]
-    decided = [p.int8.decisions.rows * p.int8.decisions.labels for p in both if p.int8.decisions]
+    decided = [
+        p.reduced.decisions.rows * p.reduced.decisions.labels for p in both if p.reduced.decisions
+    ]
     return [
         Fold(
-            "What INT8 decided otherwise than FP32",
+            f"What {name} decided otherwise than FP32",
             table(
-                *cell_columns([p.int8 for p in both], precision=False),
+                *cell_columns([p.reduced for p in both], precision=several),
                 Column(
                     "flipped",
                     "decisions that changed",
                     [f"{sum(x.flips for x in f):,}" for f in found],
                 ),
                 Column("of", "texts times labels", [f"{n:,}" for n in decided]),
-                Column("given", "by INT8 alone", [f"{sum(x.gained for x in f):,}" for f in found]),
-                Column("withheld", "by INT8 alone", [f"{sum(x.lost for x in f):,}" for f in found]),
+                Column(
+                    "given", f"by {name} alone", [f"{sum(x.gained for x in f):,}" for f in found]
+                ),
+                Column(
+                    "withheld", f"by {name} alone", [f"{sum(x.lost for x in f):,}" for f in found]
+                ),
                 Column(
                     "most hurt",
                     "labels whose F1 fell most; the others are in labels.csv",

@@ -92,7 +92,8 @@ def _row(reference: Reference, view: View, *, ranked: bool) -> Row:
         int8=tuple(
             _int8(*pair)
             for pair in view.shown.pairs
-            if (pair.int8.cell.encoder, pair.int8.cell.scheme) == (cell.encoder, cell.scheme)
+            if pair.reduced.cell.precision == "int8"
+            and (pair.reduced.cell.encoder, pair.reduced.cell.scheme) == (cell.encoder, cell.scheme)
         ),
     )
 

@@ -88,24 +88,25 @@ def _trades(view: View) -> list[Pair]:
     return [
         p
         for p in view.shown.pairs
-        if study.cell(p.int8.cell)
-        and stable_speedup(p.int8.speedup)
+        if p.reduced.cell.precision == "int8"
+        and study.cell(p.reduced.cell)
+        and stable_speedup(p.reduced.speedup)
         and p.fp32.scores
-        and p.int8.scores
+        and p.reduced.scores
     ]
 
 
 def trade_off_height(view: View) -> float:
     """Return inches: a row for the study and one per engine."""
-    return 1.5 + 1.7 * (1 + len({p.int8.cell.engine for p in _trades(view)}))
+    return 1.5 + 1.7 * (1 + len({p.reduced.cell.engine for p in _trades(view)}))
 
 
 def draw_trade_off(figure: Figure, view: View, intervals: Intervals) -> None:
     """Figure 4: an arrow from each FP32 cell to its INT8 cell; one axis of scores for all panels."""
     pairs, study = _trades(view), load_study()
-    engines = engines_in_order(p.int8.cell.engine for p in pairs)
+    engines = engines_in_order(p.reduced.cell.engine for p in pairs)
     panels = figure.subplots(1 + len(engines), len(SCHEMES), sharey=True, squeeze=False)
-    styles = encoder_styles((p.int8 for p in pairs), (c.encoder for c in study.cells))
+    styles = encoder_styles((p.reduced for p in pairs), (c.encoder for c in study.cells))
     scores: list[float] = []
     for axes, scheme in zip(panels[0], SCHEMES, strict=True):
         for cell in (c for c in study.cells if c.scheme == scheme):
@@ -116,16 +117,20 @@ def draw_trade_off(figure: Figure, view: View, intervals: Intervals) -> None:
         log_axis(axes, "", seconds)
         axes.set_title(f"{scheme}, {_THEIRS}", style="italic")
     ours = [
-        (p.int8.speedup.reference_s, p.int8.speedup.candidate_s) for p in pairs if p.int8.speedup
+        (p.reduced.speedup.reference_s, p.reduced.speedup.candidate_s)
+        for p in pairs
+        if p.reduced.speedup
     ]
     times = [median(passes) for both in ours for passes in both]
     for row, engine in zip(panels[1:], engines, strict=True):
         for axes, scheme in zip(row, SCHEMES, strict=True):
             here = [
-                p for p in pairs if (p.int8.cell.engine, p.int8.cell.scheme) == (engine, scheme)
+                p
+                for p in pairs
+                if (p.reduced.cell.engine, p.reduced.cell.scheme) == (engine, scheme)
             ]
             for pair in here:
-                scores += _our_trade(axes, pair, styles[pair.int8.cell.encoder], intervals)
+                scores += _our_trade(axes, pair, styles[pair.reduced.cell.encoder], intervals)
             log_axis(axes, "", times)
             axes.set_title(f"{scheme}, here, {engine}")
     for axes in panels[-1]:
@@ -140,7 +145,7 @@ def draw_trade_off(figure: Figure, view: View, intervals: Intervals) -> None:
 
 
 def _our_trade(axes: Any, pair: Pair, style: tuple[str, str], intervals: Intervals) -> list[float]:
-    speedup, fp32, int8 = pair.int8.speedup, pair.fp32.scores, pair.int8.scores
+    speedup, fp32, int8 = pair.reduced.speedup, pair.fp32.scores, pair.reduced.scores
     assert speedup is not None
     assert fp32 is not None
     assert int8 is not None
