@@ -27,11 +27,12 @@ from tabulate import tabulate
 from goemo_eval.cpu import available_threads, cpu, isa_limit, limit_isa
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.data.sources import load_dataset
-from goemo_eval.engines.artifact import PRECISIONS, Variant
+from goemo_eval.engines.artifact import Variant
 from goemo_eval.engines.base import Predictor, TokenBatch, logits
 from goemo_eval.engines.registry import converter, load
 from goemo_eval.errors import GoemoError
 from goemo_eval.files import write_atomic
+from goemo_eval.frozen import DEFAULT_PRECISIONS
 from goemo_eval.measure.environment import load_average, versions
 from goemo_eval.models.encoders import encoder_names, find_weights, get_encoder
 from goemo_eval.models.writing import write_untrained
@@ -128,7 +129,7 @@ def measure(name: str, *, rounds: int, threads: int) -> dict[str, Any]:
         for engine in progress(NEURAL, desc=f"converting {name}"):
             try:
                 made = converter(checkpoint, engine, calibration=calibration, threads=threads)
-                for precision in PRECISIONS:
+                for precision in DEFAULT_PRECISIONS:
                     out = Path(scratch) / f"{engine}-{precision}"
                     out.mkdir()
                     variant = Variant.model_validate({"engine": engine, "precision": precision})
