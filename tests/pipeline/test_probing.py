@@ -11,6 +11,7 @@ import pytest
 
 from goemo_eval.cli.app import main
 from goemo_eval.cpu import cpu
+from goemo_eval.engines import registry
 from goemo_eval.errors import EngineError, OptionError
 from goemo_eval.measure.machine_load import Load
 from goemo_eval.measure.probe import Probe, Probed
@@ -60,6 +61,9 @@ def test_what_decides_a_probe_is_in_its_key(run_of: Any) -> None:
         assert other.digest != key.digest
     # With some of its layers or the floor beside it, an encoder has the same kernels.
     assert probe_key(one, "minilm@3+tfidf", BOTH) == probe_key(one, "minilm", BOTH)
+    # What a brought checkpoint looks like is read from it, whatever it is called.
+    brought = {("mine@1+tfidf", "raw"): one.weights["tiny"]}
+    assert probe_key(run_of(checkpoints=brought, threads=1).plan, "mine@1+tfidf", BOTH) == key
 
 
 def test_an_architecture_that_cannot_be_built_is_refused_in_a_line(run_of: Any) -> None:
@@ -162,6 +166,18 @@ def test_the_plugin_collects_what_was_chosen(pytester: pytest.Pytester, auto: Pa
     result.stdout.fnmatch_lines(
         ["*test_it*tiny-raw-torch-fp32*", "*test_it*tiny-raw-torch-int8*", "2 tests collected*"]
     )
+
+
+def test_an_engine_that_is_not_installed_is_left_out_with_the_command(
+    call: Callable[..., Out], auto: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = registry.find_spec
+    monkeypatch.setattr(registry, "find_spec", lambda n: None if n == "openvino" else found(n))
+    lay(read_options({}, run_file=auto), QUICK)
+    code, out, err = call("recommend", "--probe", "--file", auto)
+    assert code == 0, err
+    [line] = [line for line in out.splitlines() if "openvino" in line]
+    assert "engine openvino needs openvino: pip install 'goemo-eval[openvino]'" in line
 
 
 def test_recommend_before_measuring_shows_the_choice(call: Callable[..., Out], auto: Path) -> None:
