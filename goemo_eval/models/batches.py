@@ -151,7 +151,8 @@ class LengthGroupedOrder:
         shuffled = rng.permutation(n)
         ends = np.cumsum(self._factors[shuffled])
         at = (np.arange(n) + rng.random()) * (ends[-1] / n)
-        return shuffled[np.minimum(np.searchsorted(ends, at, side="right"), n - 1)]
+        rows = np.minimum(np.searchsorted(ends, at, side="right"), n - 1)
+        return np.asarray(shuffled[rows], dtype=np.int64)
 
 
 def train_batches(trainer: Any, seed: int, factors: npt.NDArray[np.float64] | None = None) -> Any:
