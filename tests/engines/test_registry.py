@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from goemo_eval.cpu import has_bf16_products
 from goemo_eval.data.dataset import Split
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.engines import exported, openvino, registry
@@ -166,6 +167,20 @@ def test_engines_agree_and_int8_is_small_and_close(
     assert int8.runtime.quantized_engine
     assert "int8" in int8.runtime.kernels
     assert made(name, engine).layers == made(name, "torch").layers
+
+
+@pytest.mark.skipif(not has_bf16_products(), reason="this CPU has no bfloat16 instructions")
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_bf16_is_half_as_large_and_close(
+    written: Written, opened: Callable[..., Predictor], name: str, engine: str
+) -> None:
+    fp32, bf16 = (written(name, engine, precision).size_bytes for precision in ("fp32", "bf16"))
+    assert bf16 < 0.6 * fp32
+    texts = ["thank you so much", "no", "what on earth were they thinking when they did that?"]
+    exact, found = (logits(opened(name, engine, p), texts) for p in ("fp32", "bf16"))
+    assert (found != exact).any()
+    np.testing.assert_allclose(found, exact, atol=0.02 * float(np.abs(exact).max()))
 
 
 @pytest.mark.parametrize("engine", NEURAL)
