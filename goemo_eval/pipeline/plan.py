@@ -68,7 +68,7 @@ class Timing:
 
 TIMINGS = {
     "quick": Timing(
-        {"real": Rounds(10, 2), "padded128": Rounds(1, 3, warm_ups=1), "single": Rounds(100, 1)},
+        {"real": Rounds(10, 2), "padded128": Rounds(1, 3, warm_ups=1), "single": Rounds(200, 1)},
         passes=2,
         offline_passes=2,
         # A batch of a large encoder takes seconds without VNNI, one padded to 128 tokens three times as many.
