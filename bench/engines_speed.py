@@ -5,7 +5,7 @@ refused it), quantized, timed and sized. Batches of 32 texts of 64 tokens, weigh
 (random ones are as fast), all engines taking turns round by round. Writes ``speed.json`` and ``speed.md``
 after each encoder; given again, it goes on after the last. Run it on an idle machine:
 
-    python bench/engines_speed.py --out reports/engines
+    python -m bench.engines_speed --out reports/engines
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness.rates import GEMM, gemm_rates
 from tabulate import tabulate
 
+from bench.harness.rates import GEMM, gemm_rates
 from goemo_eval.cpu import available_threads, cpu, isa_limit, limit_isa
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.data.sources import load_dataset

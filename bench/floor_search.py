@@ -1,6 +1,6 @@
 """What each option of the floor brings: fitted on training, judged on validation, the test scored once.
 
-    python bench/floor_search.py --data DIR --out reports/floor
+    python -m bench.floor_search --data DIR --out reports/floor
 
 Every row changes one thing of the library's defaults. Judged are validation, and the training rows
 by machines that have not seen them: eight times as many rows, of machines that saw half as many. An
@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from floor_page import page
-from floor_trials import SEED, Trial, own_features, trials
 
+from bench.floor_page import page
+from bench.floor_trials import SEED, Trial, own_features, trials
 from goemo_eval.cpu import cpu
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.data.sources import load_dataset
@@ -213,7 +213,7 @@ def main() -> None:
         kept = read_json(file)
         kept = kept if all(kept[name] == value for name, value in facts.items()) else {}
     result: dict[str, Any] = {
-        "command": "python bench/floor_search.py --data DIR --out reports/floor",
+        "command": "python -m bench.floor_search --data DIR --out reports/floor",
         "cpu": cpu()[0],
         **facts,
         "trials": {},
