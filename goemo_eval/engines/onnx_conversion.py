@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,8 @@ from goemo_eval.engines.smoothing import smoothed
 from goemo_eval.engines.tokens import save_tokens
 from goemo_eval.models.pretrained import Layer, Pretrained
 
+AXES = ("batch", "length")
+"""Of each input."""
 _SMALL = 1024  # bytes below which a copy costs nothing
 
 
@@ -113,7 +115,8 @@ def export(pretrained: Pretrained) -> Any:
     """
     import torch
 
-    shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
+    # Not by name: before torch 2.8 a named one must hold for any number whatever, and positions end at 512.
+    shape = dict.fromkeys((0, 1), torch.export.Dim.DYNAMIC)
     names = list(pretrained.input_names)
     with warnings.catch_warnings(), _quiet(), plain_attention(pretrained.module):
         # Of names of axes that are already taken, and of torch's own deprecated calls.
@@ -127,7 +130,24 @@ def export(pretrained: Pretrained) -> Any:
             dynamic_shapes=dict.fromkeys(names, shape),
             verbose=False,
         )
-    return program.model_proto
+    model = program.model_proto
+    name_axes(model, AXES)
+    return model
+
+
+def name_axes(model: Any, names: Sequence[str]) -> None:
+    """Call the axes of the inputs by names that say what they are, wherever they occur."""
+    graph = model.graph
+    shapes = [value.type.tensor_type.shape.dim for value in graph.input]
+    # Inputs that no operation brings together have axes of their own.
+    named = {
+        axis.dim_param: name for axes in shapes for axis, name in zip(axes, names, strict=True)
+    }
+    named.pop("", None)  # of an axis that has a size
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.dim_param in named:
+                axis.dim_param = named[axis.dim_param]
 
 
 def fold_transposed_weights(model: Any) -> None:
