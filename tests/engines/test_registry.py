@@ -145,11 +145,21 @@ def opened(written: Written) -> Callable[..., Predictor]:
     return lambda *words, **fields: load(written(*words, **fields), threads=2)
 
 
+def _torch() -> tuple[int, ...]:
+    from importlib.metadata import version
+
+    return tuple(int(part) for part in version("torch").split(".")[:2])
+
+
 @pytest.mark.parametrize("engine", NEURAL)
 @pytest.mark.parametrize("name", SHAPES)
 def test_engines_agree_and_int8_is_small_and_close(
     written: Written, opened: Any, made: Made, sample: dict[str, Split], name: str, engine: str
 ) -> None:
+    if (name, engine) == ("deberta_v2", "onnxruntime") and _torch() < (2, 8):
+        with pytest.raises(EngineError, match=r"cannot convert this model .*: use another engine$"):
+            written(name, engine)
+        return
     texts = sample["test"].texts[:40]
     expected = logits(opened(name, "torch"), texts)
     fp32, int8 = opened(name, engine), opened(name, engine, "int8")
