@@ -114,7 +114,6 @@ def main(
             "isa_flags": list(cpu()[1]),
             "isa_limit": isa_limit(),
             "dot_products": has_dot_products(),
-            "commit": git_commit(),
         },
         "contenders": {c.label: {"python": c.python, "versions": c.versions} for c in contenders},
         **found,
@@ -149,6 +148,7 @@ def measure(
             tested[contender.label] = found
     first = records[contenders[0].label][0]
     return {
+        "commits": {label: of[0].environment.git_commit for label, of in records.items()},
         "data": {name: split.rows for name, split in first.data.splits.items()},
         "cells": comparing.table(records, stores),
         "tests": tested,

@@ -20,9 +20,9 @@ def page(result: Mapping[str, Any]) -> str:
     blocks = [
         "# One checkpoint under several versions of torch",
         f"Command: `{result['command']}`",
-        f"{machine['cpu']}; {', '.join(machine['isa_flags'])}; commit {machine['commit']}.",
+        f"{machine['cpu']}; {', '.join(machine['isa_flags'])}.",
         *summary(result),
-        _versions(result["contenders"]),
+        _versions(result["contenders"], result["commits"]),
         "## Scores",
         (
             f"Every version converted the checkpoint for itself and scored all {result['data']['test']:,} test texts by one "
@@ -68,12 +68,17 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     return ["\n".join(said)] if said else []
 
 
-def _versions(contenders: Mapping[str, Any]) -> str:
+def _versions(contenders: Mapping[str, Any], commits: Mapping[str, str | None]) -> str:
     rows = [
-        [label, facts["python"], *(facts["versions"].get(name, _DASH) for name in _SHOWN)]
+        [
+            label,
+            facts["python"],
+            *(facts["versions"].get(name, _DASH) for name in _SHOWN),
+            commits[label] or _DASH,
+        ]
         for label, facts in contenders.items()
     ]
-    return _table(rows, "version", "Python", *_SHOWN)
+    return _table(rows, "version", "Python", *_SHOWN, "scored at commit")
 
 
 def _scores(cells: Mapping[str, Any], reference: str) -> str:

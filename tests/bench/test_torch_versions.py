@@ -123,7 +123,8 @@ def test_the_page_says_what_differs_and_whether_it_is_chance() -> None:
     same = {**other, "change": 0.0, "holm": 1.0, "flips": 0, "same_files": True}
     result: dict[str, Any] = {
         "command": "python -m bench.torch_versions",
-        "machine": {"cpu": "a CPU", "isa_flags": ["AVX2"], "commit": "abc"},
+        "machine": {"cpu": "a CPU", "isa_flags": ["AVX2"]},
+        "commits": {"2.13.0": "abc", "2.14.1": None},
         "contenders": {"2.13.0": facts("2.13.0"), "2.14.1": facts("2.14.1")},
         "data": {"test": 50},
         "cells": {
@@ -221,7 +222,7 @@ def test_the_command_measures_this_interpreter_and_goes_on_from_what_is_kept(
     # Nothing is measured again: the times are those of before.
     second = run()
     assert "scores" not in second["said"]
-    for name in ("cells", "times", "contenders", "data"):
+    for name in ("cells", "times", "contenders", "commits", "data"):
         assert second[name] == first[name]
     page = (tmp_path / "out" / "torch-versions.md").read_text()
     assert "minilm-raw-torch-int8" in page
