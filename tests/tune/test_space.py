@@ -54,7 +54,7 @@ def test_random_points_are_inside_and_always_the_same(read) -> None:  # type: ig
     ("text", "message"),
     [
         ("", "searches nothing"),
-        ("epoch = [1]", "unknown recipe field 'epoch': known are balance_beta"),
+        ("epoch = [1]", "unknown recipe field 'epoch': known are averaged_share"),
         ("name = ['a']", "unknown recipe field 'name'"),
         ("epochs = []", "epochs: an empty list"),
         ("epochs = [1, 1]", "epochs: a value stands twice"),
