@@ -101,7 +101,8 @@ def minilm_weights() -> Weights:
 def quick_recipe() -> Recipe:
     from goemo_eval.models.recipes import load_recipe
 
-    return load_recipe("sample").model_copy(update={"name": "quick", "epochs": 1})
+    changed = {"name": "quick", "epochs": 1, "learning_rate": 3e-4, "pooling": "encoder"}
+    return load_recipe("sample").model_copy(update=changed)
 
 
 @pytest.fixture(scope="session")

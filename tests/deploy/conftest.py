@@ -36,9 +36,8 @@ def small_run(
     tiny_weights_dir: Path,
     short_sample: dict[str, Split],
 ) -> Iterator[Run]:
-    recipe = load_recipe("sample").model_copy(
-        update={"name": "small", "epochs": 1, "learning_rate": 1e-2, "max_length": 48}
-    )
+    changed = {"name": "small", "epochs": 1, "learning_rate": 1e-2, "max_length": 48}
+    recipe = load_recipe("sample").model_copy(update=changed | {"pooling": "encoder"})
     plan = Plan(
         dataset=dataclasses.replace(load_dataset("sample"), splits=short_sample),
         recipe=recipe,

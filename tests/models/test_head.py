@@ -103,7 +103,7 @@ def test_the_output_layer_wherever_the_class_lists_it(
 def test_a_head_without_a_bias(weights_dir: Callable[..., Path]) -> None:
     directory = weights_dir("gpt2", n_embd=16, n_layer=1, n_head=2)
     counts = np.array([1, 2])
-    prior = load_recipe("sample")
+    prior = load_recipe("sample").model_copy(update={"pooling": "encoder"})
     shift = load_recipe("study").model_copy(update={"prior_shift": "validation"})
     model = build(directory, ("a", "b"), kind="multiclass")
     with pytest.raises(CheckpointError, match="has no bias, which head_bias would change: set it"):

@@ -31,7 +31,7 @@ checkpoint = fine_tune(
     encoder,
     get_scheme("raw", ("joy", "anger", "neutral")),
     split,
-    recipe=load_recipe("sample").model_copy(update={"epochs": 1, "batch_size": 8, "max_length": 16}),
+    recipe=load_recipe("sample").model_copy(update={"epochs": 1, "batch_size": 8, "max_length": 16, "pooling": "encoder"}),
     weights=find_weights(encoder, weights),
     out=where / "out",
     partial=where / "partial",

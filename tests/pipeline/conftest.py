@@ -32,9 +32,8 @@ def small(short_sample: dict[str, Split]) -> Dataset:
 
 @pytest.fixture(scope="session")
 def plan(small: Dataset, tiny_weights_dir: Path) -> Plan:
-    recipe = load_recipe("sample").model_copy(
-        update={"name": "small", "epochs": 1, "learning_rate": 1e-2, "max_length": 48}
-    )
+    changed = {"name": "small", "epochs": 1, "learning_rate": 1e-2, "max_length": 48}
+    recipe = load_recipe("sample").model_copy(update=changed | {"pooling": "encoder"})
     return Plan(
         dataset=small,
         recipe=recipe,
