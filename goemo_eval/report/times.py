@@ -21,6 +21,15 @@ def not_ranked(records: Iterable[Record], scenario: str) -> list[str]:
     return comparable_set(timed, "times", scenario) if timed else ["nothing was timed"]
 
 
+def contenders(records: Iterable[Record], scenario: str) -> list[Record]:
+    """Return the records that compete for the fastest of a scenario: those with a score, where any has one.
+
+    A cell without pretrained weights may be timed on fewer batches: it shows what an architecture costs.
+    """
+    timed = [record for record in records if times_of(record, scenario)]
+    return [record for record in timed if record.scores] or timed
+
+
 def is_unstable(record: Record, scenario: str) -> bool:
     """Return whether a record's times of a scenario support no conclusion."""
     times = times_of(record, scenario)
@@ -76,8 +85,8 @@ def _not_comparable(shown: View) -> list[str]:
     reasons = [
         reason
         for scenario in TIMED
-        if any(times_of(record, scenario) for record in shown)
-        for reason in not_ranked(shown, scenario)
+        if (compared := contenders(shown, scenario))
+        for reason in not_ranked(compared, scenario)
         if "times are unstable" not in reason
     ]
     if not reasons:

@@ -323,6 +323,17 @@ def test_an_unscored_cell_is_a_dash_with_its_reason(
     )
 
 
+def test_what_is_not_scored_is_timed_otherwise_and_keeps_nothing_from_being_ranked(
+    make_record: MakeRecord, make_latency: Callable[..., Latency], tmp_path: Path
+) -> None:
+    cell = Cell(encoder="albert", scheme="raw", engine="torch", precision="fp32")
+    brief = make_record(scored=False, cell=cell, latency={"real": make_latency([0.05] * 2)})
+    assert brief.latency["real"].p50_s < make_record().latency["real"].p50_s
+    report = write_report([make_record(), brief], tmp_path).read_text().replace("\\", "")
+    assert "cannot be compared" not in report.split("\n## ", 1)[0]
+    assert "Fastest of 1 per batch of 32, real lengths: minilm-" in report
+
+
 def test_budgets_say_how_many_are_broken(make_record: MakeRecord, tmp_path: Path) -> None:
     kept = BudgetCheck(name="max_p50_ms", limit=300, value=200, passed=True)
     broken = BudgetCheck(name="min_macro_f1", limit=0.99, value=0.8, passed=False)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from goemo_eval.measure.scenarios import SCENARIOS, Latency, Scenario
-from goemo_eval.records.comparable import TIMED, times_of
+from goemo_eval.records.comparable import TIMED
 from goemo_eval.records.schema import Record
 from goemo_eval.records.view import View
 from goemo_eval.report.document import Block, Column, Picture, table
 from goemo_eval.report.sections.columns import cell_columns
 from goemo_eval.report.text import DASH, escape, number
-from goemo_eval.report.times import MARK, is_unstable, mark, not_ranked, short
+from goemo_eval.report.times import MARK, contenders, is_unstable, mark, not_ranked, short
 
 
 def speed_section(view: View, picture: Picture | None) -> list[Block]:
@@ -28,7 +28,7 @@ def _fastest(shown: View) -> list[str]:
     """Name the fastest cell of each scenario, where times may be compared at all."""
     said = []
     for scenario, what in (("real", "per batch of {}, real lengths"), ("single", "for one text")):
-        timed = [r for r in shown if times_of(r, scenario)]
+        timed = contenders(shown, scenario)
         if not timed:
             continue
         if reasons := not_ranked(timed, scenario):
