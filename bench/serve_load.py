@@ -188,6 +188,11 @@ class Connection:
         """Connect."""
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
+    @property
+    def ended(self) -> bool:
+        """Whether the server has closed it, as it does after some seconds without a request."""
+        return self._reader.at_eof()
+
     async def ask(self, request: bytes) -> int:
         """Send a request, read the whole answer, and return its status."""
         self._writer.write(request)
@@ -239,6 +244,8 @@ async def open_loop(
     statuses: Counter[int] = Counter()
 
     async def ask(request: bytes, due: float, counted: bool) -> None:
+        while idle and idle[-1].ended:
+            idle.pop().close()
         connection = idle.pop() if idle else await Connection.to(port)
         status = await connection.ask(request)
         idle.append(connection)
@@ -257,8 +264,8 @@ async def open_loop(
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         task = asyncio.create_task(ask(request, due, due >= begin))
         asked.add(task)
-        task.add_done_callback(asked.discard)
-    await asyncio.gather(*asked)
+        task.add_done_callback(lambda done: None if done.exception() else asked.discard(done))
+    await asyncio.gather(*asked)  # an answer that never came ends the measurement
     elapsed = time.perf_counter() - begin
     for connection in idle:
         connection.close()
