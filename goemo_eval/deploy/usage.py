@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from goemo_eval.deploy.description import BundleInfo
+from goemo_eval.engines.onnxruntime import SLOW_FUSION
 
 _OURS = """## Use
 
@@ -57,13 +58,15 @@ _RUNTIMES = {
     "onnxruntime": {
         "what": "file",
         "packages": "onnxruntime and tokenizers",
-        "load": 'session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])',
+        # A slow fusion, without which the model was scored: with it, a few decisions are others.
+        "load": f"""options = {{"disabled_optimizers": ["{SLOW_FUSION}"]}}  # as it was scored
+session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"], **options)""",
         "run": "session.run(None, {names})[0]",
     },
     "openvino": {
         "what": "files",
         "packages": "openvino and tokenizers",
-        "load": 'model = openvino.Core().compile_model("model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "{hint}"})',
+        "load": 'model = openvino.Core().compile_model("model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})',
         "run": "model([{inputs}])[0]",
     },
 }
@@ -96,6 +99,10 @@ _NOT_PLAIN = {
     "int8": " (INT8 weights with scales of their own)",
     "bf16": " (BF16 products between FP32 layers)",
 }
+_IN_BF16 = """
+Plain openvino can compile these files with `INFERENCE_PRECISION_HINT` bf16, but decides a text here and there otherwise than
+was scored: use this library.
+"""
 _BESIDE = """
 What {engine} runs here is the encoder alone: this library adds the floor's logits, which the thresholds count on.
 """
@@ -120,6 +127,8 @@ def _graph(info: BundleInfo) -> str:
     tokens = info.tokens
     if tokens is None or info.batch_rule.padded_tokens is None:
         return ""
+    if info.precision == "bf16":
+        return _IN_BF16
     left = tokens.padding_side == "left"
     inputs, types, fill_types = "ids, mask", "", ""
     names = '{"input_ids": ids, "attention_mask": mask}'
@@ -133,7 +142,7 @@ def _graph(info: BundleInfo) -> str:
         what=runtime["what"],
         packages=runtime["packages"],
         imports=f"import {info.engine}",
-        load=runtime["load"].replace("{hint}", "bf16" if info.precision == "bf16" else "f32"),
+        load=runtime["load"],
         run=runtime["run"].format(names=names, inputs=inputs),
         pad_id=tokens.pad_id,
         types=types,
