@@ -18,6 +18,7 @@ import pytest
 from goemo_eval.cli.app import main
 from goemo_eval.cpu import has_bf16_products
 from goemo_eval.deploy.bundle import load_bundle
+from goemo_eval.engines.onnxruntime import SLOW_FUSION
 from goemo_eval.pipeline.fitting import Run
 from goemo_eval.pipeline.steps import predict
 from goemo_eval.records.decisions import unpack_decisions
@@ -129,6 +130,8 @@ def test_plain_runtimes_decide_as_was_scored(
     assert len(run_in(path, code)) == 2
     shown = '["a text", "another one"]'
     assert code.count(shown) == 1
+    if record.cell.engine == "onnxruntime":  # which a model as small as this would not show
+        assert f'"disabled_optimizers": ["{SLOW_FUSION}"]' in code
     texts = list(small_run.plan.task(record.cell.scheme).texts["test"])
     asked = code.replace(shown, 'given["texts"]')
     both = f"{asked}\nlabels = [labels, logits.tolist()]"
