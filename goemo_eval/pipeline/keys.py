@@ -123,12 +123,21 @@ class MixKey(Key):
         return f"{self.encoder}-{self.scheme}"
 
 
-class ConvertKey(Key):
-    """An artifact."""
+class CellKey(Key):
+    """A result of one cell, which it is called by."""
+
+    cell: str
+
+    @property
+    def label(self) -> str:
+        """The cell."""
+        return self.cell
+
+
+class ConvertKey(CellKey):
+    """An artifact; the cell stands in it for people, and nothing else of the cell decides."""
 
     kind: ClassVar[str] = "artifacts"
-    cell: str
-    """For people: nothing else of the cell decides."""
     checkpoint_sha256: str
     max_length: int
     variant: Variant
@@ -139,17 +148,11 @@ class ConvertKey(Key):
     """Whether INT8 may use 8 bits without saturating."""
     isa_limit: str | None
 
-    @property
-    def label(self) -> str:
-        """The cell."""
-        return self.cell
 
-
-class PredictKey(Key):
+class PredictKey(CellKey):
     """An artifact's logits on texts, and memory and start of the process that computed them."""
 
     kind: ClassVar[str] = "logits"
-    cell: str
     artifact_sha256: str
     texts_sha256: dict[str, str]
     """Split -> hash of its texts in their order."""
@@ -160,17 +163,11 @@ class PredictKey(Key):
     isa_flags: tuple[str, ...]
     isa_limit: str | None
 
-    @property
-    def label(self) -> str:
-        """The cell."""
-        return self.cell
 
-
-class RepairKey(Key):
+class RepairKey(CellKey):
     """Which layers an INT8 cell keeps in FP32, and whether it is smoothed."""
 
     kind: ClassVar[str] = "repairs"
-    cell: str
     plain: ConvertKey
     """Of the artifact that lost too much."""
     validation_sha256: str
@@ -182,28 +179,17 @@ class RepairKey(Key):
     threads: int
     isa_flags: tuple[str, ...]
 
-    @property
-    def label(self) -> str:
-        """The cell."""
-        return self.cell
 
-
-class DecideKey(Key):
+class DecideKey(CellKey):
     """What a cell's logits amount to: thresholds, decisions, scores."""
 
     kind: ClassVar[str] = "scores"
-    cell: str
     logits_sha256: str
     targets_sha256: str
     strategy: str
     reference_sha256: str | None
     """Of the FP32 cell's scores, whose thresholds decide."""
     versions: dict[str, str]
-
-    @property
-    def label(self) -> str:
-        """The cell."""
-        return self.cell
 
 
 class ProbeKey(Key):
