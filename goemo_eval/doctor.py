@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goemo_eval.cpu import DOT_PRODUCTS, NO_BF16, available_threads, cpu, has_bf16_products
-from goemo_eval.engines.registry import ENGINES, describe_engine, missing_engine
+from goemo_eval.engines.registry import ENGINES, LINEAR, describe_engine, missing_engine
 from goemo_eval.errors import GoemoError
 from goemo_eval.measure.environment import (
     load_average,
@@ -16,7 +16,7 @@ from goemo_eval.measure.environment import (
 )
 from goemo_eval.models.encoders import encoder_names, find_weights, get_encoder, read_encoders
 from goemo_eval.options import Options
-from goemo_eval.pipeline.cells import LINEAR, SAMPLE, dataset_of
+from goemo_eval.pipeline.cells import SAMPLE, dataset_of
 from goemo_eval.pipeline.hub import with_hub_encoders
 from goemo_eval.pipeline.store import default_store
 from goemo_eval.pipeline.upkeep import shelves

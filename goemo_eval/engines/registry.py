@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from goemo_eval.models.checkpoint import Checkpoint
     from goemo_eval.models.pretrained import Layer
 
+LINEAR = "linear"
+"""The engine that runs the floor, and nothing else; the floor runs on no other."""
 ENTRY_POINTS = "goemo_eval.engines"
 """Group of entry points that add engines: each loads an `Engine`."""
 
@@ -113,7 +115,7 @@ _OWN: Mapping[str, Engine] = {
         smooths=True,
         precisions=PRECISIONS,
     ),
-    "linear": Engine(
+    LINEAR: Engine(
         "goemo_eval.engines.linear",
         run_by=("numpy",),
         converted_by=("numpy", "scikit-learn"),

@@ -31,6 +31,11 @@ TIMED_S = 5.0
 _FIRST_ID = 5  # below lie the special tokens of most vocabularies
 
 
+def called(engine: str, precision: str) -> str:
+    """Return what an engine at a precision is called where it is told: ``openvino INT8``."""
+    return f"{engine} {precision.upper()}"
+
+
 class Probed(Frozen):
     """The times of one engine at one precision, a time per round."""
 
@@ -43,8 +48,8 @@ class Probed(Frozen):
 
     @property
     def name(self) -> str:
-        """As it is told: ``openvino INT8``."""
-        return f"{self.engine} {self.precision.upper()}"
+        """As it is told."""
+        return called(self.engine, self.precision)
 
 
 class Probe(Frozen):

@@ -16,7 +16,7 @@ from pydantic import Field
 from goemo_eval.cpu import DOT_PRODUCTS
 from goemo_eval.errors import EngineError
 from goemo_eval.frozen import Frozen
-from goemo_eval.measure.probe import Probe, Probed
+from goemo_eval.measure.probe import Probe, Probed, called
 
 AUTO: Literal["auto"] = "auto"
 """What is asked for in place of names of engines."""
@@ -42,8 +42,8 @@ class Listed(Frozen):
 
     @property
     def name(self) -> str:
-        """As it is told: ``openvino INT8``."""
-        return f"{self.engine} {self.precision.upper()}"
+        """As it is told."""
+        return called(self.engine, self.precision)
 
 
 class Shortlist(Frozen):

@@ -11,7 +11,7 @@ from goemo_eval.cpu import NO_BF16, available_threads, has_bf16_products
 from goemo_eval.data.dataset import Dataset
 from goemo_eval.data.schemes import scheme_names
 from goemo_eval.data.sources import load_dataset
-from goemo_eval.engines.registry import ENGINES, missing_engine, refusal
+from goemo_eval.engines.registry import ENGINES, LINEAR, missing_engine, refusal
 from goemo_eval.errors import CheckpointError, GoemoError, OptionError, unknown_name
 from goemo_eval.frozen import DEFAULT_PRECISIONS, PRECISIONS
 from goemo_eval.judge.budgets import Budgets
@@ -34,7 +34,6 @@ from goemo_eval.progress import progress
 from goemo_eval.records.schema import Cell
 
 SAMPLE = "sample"
-LINEAR = "linear"
 Shorten = Callable[[Plan, str, Sequence[str]], Shortlist]
 """What finds out which engines are worth measuring, of a plan, an encoder and the precisions asked for."""
 

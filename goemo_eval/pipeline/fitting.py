@@ -13,7 +13,7 @@ import numpy as np
 
 from goemo_eval.cpu import isa_limit
 from goemo_eval.data.schemes import Scheme
-from goemo_eval.engines.registry import ENGINES
+from goemo_eval.engines.registry import ENGINES, LINEAR
 from goemo_eval.errors import CheckpointError
 from goemo_eval.frozen import MIXED
 from goemo_eval.measure.environment import versions
@@ -39,7 +39,6 @@ from goemo_eval.pipeline.work import (
 )
 from goemo_eval.records.schema import Cell
 
-LINEAR = "linear"
 FITTED_BY = ("goemo-eval", "scikit-learn", "numpy", "scipy")
 TRAINED_BY = ("goemo-eval", "torch", "transformers", "accelerate", "scikit-learn")
 

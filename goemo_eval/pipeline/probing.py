@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemo_eval.cpu import cpu
-from goemo_eval.engines.registry import ENGINES, missing_engine
+from goemo_eval.engines.registry import ENGINES, LINEAR, missing_engine
 from goemo_eval.errors import CellError, CheckpointError, EngineError, GoemoError
 from goemo_eval.measure import probe as timing
 from goemo_eval.measure.environment import versions
@@ -29,7 +29,6 @@ from goemo_eval.pipeline.store import Store
 if TYPE_CHECKING:
     from goemo_eval.models.checkpoint import Checkpoint
 
-LINEAR = "linear"
 LAYERS = 2
 VOCABULARY = 1024
 """Rows of the embedding table: a larger one takes longer to convert, and no longer to look up."""
@@ -181,7 +180,7 @@ def convert_stack(
                 variant = Variant.model_validate({"engine": engine, "precision": precision})
                 made.write(variant, directory)
             except GoemoError as error:
-                refused[f"{engine} {precision.upper()}"] = _told(error, out)
+                refused[timing.called(engine, precision)] = _told(error, out)
     return refused
 
 
@@ -218,7 +217,7 @@ def time_stack(
     known = dict(refused)
     for directory in sorted(artifacts.glob("*-*")):
         engine, _, precision = directory.name.rpartition("-")
-        name = f"{engine} {precision.upper()}"
+        name = timing.called(engine, precision)
         if name in known:
             continue
         try:

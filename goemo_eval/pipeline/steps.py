@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from goemo_eval.cpu import has_dot_products, isa_limit
 from goemo_eval.engines.artifact import Variant
-from goemo_eval.engines.registry import ENGINES
+from goemo_eval.engines.registry import ENGINES, LINEAR
 from goemo_eval.measure.environment import versions
 from goemo_eval.measure.scenarios import texts_sha256
 from goemo_eval.models.mixture import is_mixed
 from goemo_eval.pipeline.children import in_fork, in_new_process
 from goemo_eval.pipeline.decide import Scored, decide
-from goemo_eval.pipeline.fitting import LINEAR, Run, fit, splits_sha256
+from goemo_eval.pipeline.fitting import Run, fit, splits_sha256
 from goemo_eval.pipeline.keys import (
     ConvertKey,
     DecideKey,

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from goemo_eval.engines.base import Predictor
-from goemo_eval.engines.registry import load
+from goemo_eval.engines.registry import LINEAR, load
 from goemo_eval.measure.scenarios import (
     Latency,
     Scenario,
@@ -93,7 +93,7 @@ def time_split(run: Run, cell: Cell) -> dict[str, Any]:
 
 def references_of(cell: Cell) -> Sequence[Cell]:
     """Return the cells that a cell takes turns with."""
-    if cell.precision == "fp32" or cell.engine == "linear":
+    if cell.precision == "fp32" or cell.engine == LINEAR:
         return [cell.at("fp32")] if cell.precision == "int8" else []
     torch = cell.at("fp32").model_copy(update={"engine": "torch"})
     return list(dict.fromkeys([cell.at("fp32"), torch]))

@@ -68,12 +68,14 @@ def _table(shown: View) -> list[Block]:
                 "of their batch; tokenization apart",
                 real(lambda t: t.p50_s),
             ),
-            Column("p90", "", real(_of(10, lambda t: t.p90_s))),
-            Column("p95", "19 of 20 batches were done by then", real(_of(20, lambda t: t.p95_s))),
+            Column("p90", "", real(_at_least(10, lambda t: t.p90_s))),
+            Column(
+                "p95", "19 of 20 batches were done by then", real(_at_least(20, lambda t: t.p95_s))
+            ),
             Column("p99", "of 100 times or more", real(lambda t: t.p99_s)),
             Column("padded128 p50", "every batch 128 tokens long", padded(lambda t: t.p50_s)),
             Column("one text p50", "text in, scores out", single(lambda t: t.p50_s)),
-            Column("one text p95", "", single(_of(20, lambda t: t.p95_s))),
+            Column("one text p95", "", single(_at_least(20, lambda t: t.p95_s))),
             Column(
                 "texts/s",
                 "the whole test split, text in, scores out",
@@ -111,7 +113,7 @@ def _milliseconds(
     return column
 
 
-def _of(
+def _at_least(
     least: int, seconds: Callable[[Latency], float | None]
 ) -> Callable[[Latency], float | None]:
     """Return what gives a percentile of `least` times or more: of fewer it would be the largest of them."""
