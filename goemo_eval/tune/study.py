@@ -143,10 +143,11 @@ def run_study(study: optuna.Study, search: Search, run: Run) -> None:
     worker = _Worker(study, search, run)
     n_trials = len(search.space.grid()) if search.sampler == "grid" else search.n_trials
     _queue(study, search, n_trials)
+    seen: set[int] = set()
     with progress(desc="trials", total=n_trials, unit="trial", leave=True) as bar:
         while True:
             with _experiments():
-                _fail_stale(study)
+                _fail_stale(study, seen)
             trials = study.get_trials(deepcopy=False)
             finished = sum(is_finished(trial) for trial in trials)
             bar.update(min(finished, n_trials) - bar.n)
@@ -328,9 +329,19 @@ def _same_search(study: optuna.Study, search: Search, run: Run) -> None:
             study.set_user_attr(name, value)
 
 
-def _fail_stale(study: optuna.Study) -> None:
+def _fail_stale(study: optuna.Study, seen: set[int]) -> None:
+    """Fail the trials whose workers are silent, and queue their points again.
+
+    Optuna counts from the last sign of life. A worker that was killed after it took a trial and before its first
+    sign has left none, and the trial would run forever: the first time that this worker sees
+    a trial run, it gives a sign in its place.
+    """
     import optuna
 
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state.name == "RUNNING" and trial._trial_id not in seen:
+            seen.add(trial._trial_id)
+            study._storage.record_heartbeat(trial._trial_id)
     optuna.storages.fail_stale_trials(study)
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 
 from goemo_eval.cli.app import main
-from goemo_eval.errors import DivergedError
+from goemo_eval.errors import DivergedError, TuneError
 from goemo_eval.models.recipes import load_recipe
 from goemo_eval.tune import study
 from goemo_eval.tune.queue import queue_again
@@ -108,6 +109,26 @@ def test_grid_killed_in_the_middle_then_two_workers(command: Command, tmp_path: 
     assert len({t.user_attrs["worker"] for t in done}) == 3
     assert outputs[0][0].count("complete") == 6
     assert not list((tmp_path / "store" / "tune" / "tiny-raw-space").glob("*.partial"))
+
+
+def test_a_worker_that_died_before_its_first_sign_of_life_loses_no_point(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = command("learning_rate = [1e-4, 3e-4]\n", "--sampler", "grid", "--no-prune")
+
+    def dies(worker: Any, n_trials: int) -> None:
+        with warnings.catch_warnings():  # that nobody gives signs of life is what is tested
+            warnings.simplefilter("ignore")
+            worker._study.ask()
+        raise TuneError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("goemo_eval.tune.study._Worker.run_one", dies)
+        assert main(arguments) == 2
+    assert [t.state.name for t in trials_of(tmp_path)] == ["RUNNING", "WAITING"]
+    assert main(arguments) == 0
+    assert sorted(t.params["learning_rate"] for t in finished(tmp_path)) == [1e-4, 3e-4]
+    assert [t.state.name for t in trials_of(tmp_path)].count("FAIL") == 1
 
 
 def test_tpe_writes_table_recipe_and_importance(
