@@ -37,12 +37,20 @@ class OnnxConverter:
     ----------
     pretrained : Pretrained
     threads : int
+    fp32 : Artifact, optional
+        The same checkpoint's, whose graph is taken in place of tracing the model again.
     """
 
-    def __init__(self, pretrained: Pretrained, *, threads: int) -> None:
+    def __init__(
+        self, pretrained: Pretrained, *, threads: int, fp32: Artifact | None = None
+    ) -> None:
         self.pretrained = pretrained
         self.threads = threads
         self._graphs: dict[bool, Any] = {}
+        if fp32 is not None:
+            import onnx
+
+            self._graphs[False] = onnx.load(fp32.path / MODEL)
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

@@ -89,7 +89,11 @@ class OnnxPredictor:
 
 
 def converter(
-    checkpoint: Checkpoint, *, calibration: Sequence[str] = (), threads: int
+    checkpoint: Checkpoint,
+    *,
+    calibration: Sequence[str] = (),
+    threads: int,
+    fp32: Artifact | None = None,
 ) -> OnnxConverter:
     """Load a checkpoint, to write any of its variants.
 
@@ -99,6 +103,8 @@ def converter(
     calibration : sequence of str, default ()
         Not needed: ranges are taken from each batch.
     threads : int
+    fp32 : Artifact, optional
+        The checkpoint's own: INT8 is made from its graph.
 
     Raises
     ------
@@ -109,7 +115,7 @@ def converter(
     from goemo_eval.models.pretrained import load_pretrained
 
     del calibration
-    return OnnxConverter(load_pretrained(checkpoint), threads=threads)
+    return OnnxConverter(load_pretrained(checkpoint), threads=threads, fp32=fp32)
 
 
 def load(artifact: Artifact, *, threads: int) -> OnnxPredictor:

@@ -22,6 +22,7 @@ from goemo_eval.engines.artifact import Artifact, Variant, read_artifact
 from goemo_eval.engines.base import Predictor, logits
 from goemo_eval.errors import EngineError, unknown_name
 from goemo_eval.frozen import PRECISIONS, Precision
+from goemo_eval.imports import large_imports
 
 if TYPE_CHECKING:
     from goemo_eval.models.checkpoint import Checkpoint
@@ -54,6 +55,9 @@ class Engine:
         Whether INT8 ranges are fitted on training texts.
     smooths : bool
         Whether its INT8 spreads outliers by itself.
+    traces : bool
+        Whether conversion traces the model, which takes seconds, and can begin with the FP32 artifact in its place: then
+        ``converter`` takes ``fp32``, too.
     precisions : tuple of str
         In which it multiplies.
     without : str
@@ -68,6 +72,7 @@ class Engine:
     extra: str = ""
     calibrates: bool = False
     smooths: bool = False
+    traces: bool = False
     precisions: tuple[Precision, ...] = ("fp32", "int8")
     without: str = "it does not offer it"
 
@@ -102,6 +107,7 @@ _OWN: Mapping[str, Engine] = {
         needed_to_load=("onnxruntime", "tokenizers"),
         needed_to_convert=("onnx", "onnxruntime", "onnxscript"),
         extra="onnxruntime",
+        traces=True,
         without="ONNX Runtime has no matrix product of bfloat16 on x86",
     ),
     "openvino": Engine(
@@ -202,7 +208,12 @@ def _engine(name: str) -> Engine:
 
 
 def converter(
-    checkpoint: Checkpoint, engine: str, *, calibration: Sequence[str] = (), threads: int
+    checkpoint: Checkpoint,
+    engine: str,
+    *,
+    calibration: Sequence[str] = (),
+    threads: int,
+    fp32: Path | None = None,
 ) -> Converter:
     """Load a checkpoint for conversion into any number of variants.
 
@@ -214,25 +225,39 @@ def converter(
         Training texts on which INT8 ranges are fitted, where the engine fits them.
     threads : int
         CPU threads.
+    fp32 : Path, optional
+        The FP32 artifact of the same checkpoint in the same engine, where there is one: what can begin with it does.
 
     Raises
     ------
     EngineError
-        If the engine is unknown, not installed, or cannot take the checkpoint.
+        If the engine is unknown, not installed, or cannot take the checkpoint; or `fp32` is of another one.
     CheckpointError
         If the checkpoint is altered.
     """
     found = _engine(engine)
     if (reason := missing_engine(engine)) is not None:
         raise EngineError(reason)
-    made: Converter = import_module(found.module).converter(
-        checkpoint, calibration=calibration, threads=threads
-    )
+    options: dict[str, Any] = {"calibration": calibration, "threads": threads}
+    if found.traces and fp32 is not None:
+        options["fp32"] = _twin(fp32, checkpoint, engine)
+    made: Converter = import_module(found.module).converter(checkpoint, **options)
     if checkpoint.floor_weight is not None:
         from goemo_eval.engines.mixture import MixedConverter
 
         made = MixedConverter(made, checkpoint)
     return _Checked(made, engine)
+
+
+def _twin(fp32: Path, checkpoint: Checkpoint, engine: str) -> Artifact:
+    """Return an FP32 artifact, of this checkpoint and engine and no other."""
+    found = read_artifact(fp32)
+    is_of = (found.info.checkpoint_sha256, found.info.variant)
+    if is_of != (checkpoint.content_sha256, Variant(engine=engine, precision="fp32")):
+        raise EngineError(
+            f"fp32: {fp32} is no FP32 artifact of {checkpoint.path} for {engine}: leave it out"
+        )
+    return found
 
 
 def convert(
@@ -242,9 +267,12 @@ def convert(
     *,
     calibration: Sequence[str] = (),
     threads: int,
+    fp32: Path | None = None,
 ) -> Artifact:
     """Convert a checkpoint into one variant's artifact; see `converter`."""
-    loaded = converter(checkpoint, variant.engine, calibration=calibration, threads=threads)
+    loaded = converter(
+        checkpoint, variant.engine, calibration=calibration, threads=threads, fp32=fp32
+    )
     return loaded.write(variant, out)
 
 
@@ -272,7 +300,8 @@ def load(artifact: Artifact | Path, *, threads: int) -> Predictor:
     if (reason := _missing(name, needed, " ".join(needed))) is not None:
         raise EngineError(reason)
     _check_precision(name, artifact.info.variant.precision)
-    loaded: Predictor = import_module(engine.module).load(artifact, threads=threads)
+    with large_imports():
+        loaded: Predictor = import_module(engine.module).load(artifact, threads=threads)
     if artifact.info.floor_weight is None:
         return loaded
     from goemo_eval.engines.mixture import beside_floor

@@ -18,6 +18,7 @@ import traceback
 from typing import IO, Any
 
 from goemo_eval.errors import CellError, GoemoError
+from goemo_eval.imports import large_imports
 
 _TICK_S = 0.01
 
@@ -28,8 +29,9 @@ def main() -> None:
     calls = os.fdopen(os.dup(0), "rb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # whoever reads stdin here finds nothing
     modules = sys.argv[2:]
-    for module in modules:
-        importlib.import_module(module)
+    with large_imports():
+        for module in modules:
+            importlib.import_module(module)
     if not modules:
         call = pickle.load(calls)  # noqa: S301 - our own parent's, over a pipe
         threading.Thread(target=_end_with, args=[calls], daemon=True).start()

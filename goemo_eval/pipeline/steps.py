@@ -152,6 +152,10 @@ def _convert(run: Run, cell: Cell, variant: Variant, *, read: bool = False) -> C
     )
 
     def make(out: Path) -> None:
+        fp32 = None
+        if engine.traces and variant.precision != "fp32" and not variant.smoothed:
+            plain = Variant(engine=cell.engine, precision="fp32")
+            fp32 = _convert(run, cell.at("fp32"), plain, read=True).entry.content
         in_fork(
             convert_checkpoint,
             checkpoint,
@@ -159,6 +163,7 @@ def _convert(run: Run, cell: Cell, variant: Variant, *, read: bool = False) -> C
             calibration=calibration,
             threads=plan.threads,
             out=out,
+            fp32=fp32,
         )
 
     return Converted(run.store.get_or(key, make, read=read), key, None)

@@ -144,11 +144,12 @@ def convert_checkpoint(
     calibration: Sequence[str],
     threads: int,
     out: Path,
+    fp32: Path | None,
 ) -> None:
-    """Convert a checkpoint into an artifact in `out`."""
+    """Convert a checkpoint into an artifact in `out`, beginning with its FP32 artifact where that is given."""
     from goemo_eval.engines.registry import convert
 
-    convert(checkpoint, variant, out, calibration=calibration, threads=threads)
+    convert(checkpoint, variant, out, calibration=calibration, threads=threads, fp32=fp32)
 
 
 def repair_variant(
