@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +50,17 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:  # the others have work for the other cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_stands_is_not_looked_through() -> None:
+    """Leave what is loaded by now to itself: Trainer collects after each run, and among a million objects of
+    imported modules that takes longer than a tiny model's fine-tuning.
+
+    What a module's own tests leave behind is collected, and complains, as ever.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ and what it works at ends with it: nobody is left to hear the answer.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import pickle
@@ -32,6 +33,8 @@ def main() -> None:
     with large_imports():
         for module in modules:
             importlib.import_module(module)
+    # Each fork collects (Trainer asks for it): what was imported is no garbage, and stays on shared pages.
+    gc.freeze()
     if not modules:
         call = pickle.load(calls)  # noqa: S301 - our own parent's, over a pipe
         threading.Thread(target=_end_with, args=[calls], daemon=True).start()
