@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import gc
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
@@ -268,34 +267,39 @@ def measured(project: Path) -> Measured:
     return Measured(project / "goemo.toml", code, out.getvalue(), err.getvalue())
 
 
+class Dies:
+    """Called in a process of its own, it notes that it was and kills that process."""
+
+    __name__ = "dies"
+
+    def __init__(self, script: Path) -> None:
+        self.script = script
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # No import: the server of forks was started without these tests on its path.
+        return eval, (f"__import__('runpy').run_path({str(self.script)!r})['dies']",)
+
+
 @pytest.fixture
 def crashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Let a function that is called in a process of its own kill that process instead.
 
     Gives a context manager of a module and a function's name in it, which gives how often it was called.
     """
-    (tmp_path / "crash_here.py").write_text(
+    script = tmp_path / "crash_here.py"
+    script.write_text(
         "import os, signal\nfrom pathlib import Path\n\n\n"
         "def dies(*args, **kwargs):\n"
         f"    with Path({str(tmp_path / 'crashes')!r}).open('a') as file:\n"
         "        file.write('x')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
 
     @contextmanager
-    def replace(module: Any, name: str, *, forked: bool) -> Iterator[Callable[[], int]]:
-        import crash_here
-
-        from goemo_eval.pipeline import children
-
-        if forked and children._server is not None:  # it was started without the path
-            children._server.close()
+    def replace(module: Any, name: str) -> Iterator[Callable[[], int]]:
         with monkeypatch.context() as patch:
-            patch.setattr(module, name, crash_here.dies)
+            patch.setattr(module, name, Dies(script))
             yield lambda: len((tmp_path / "crashes").read_text())
-        sys.modules.pop("crash_here")
 
     return replace
 

@@ -178,7 +178,7 @@ def test_a_killed_process_fails_its_tests_and_the_others_go_on(
     run: Run, pytester: pytest.Pytester, crashing: Any
 ) -> None:
     pytester.makepyfile(ONE_TEST + "\n\n" + ONE_TEST.replace("test_scored", "test_again"))
-    with crashing(steps, "predict_artifact", forked=False) as calls:
+    with crashing(steps, "predict_artifact") as calls:
         result = run("--goemo-precisions=fp32", "--goemo-seeds=8,0")
     result.assert_outcomes(failed=2, passed=2)
     assert result.ret == 2  # nothing is known to be lost

@@ -50,9 +50,10 @@ def in_new_process(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -
     try:
         kwargs["began"] = process.began
         process.send((function, args, kwargs))
-        return process.receive(function.__name__)
+        answer = process.receive(function.__name__)
     finally:
         process.close()
+    return _value_of(answer, function.__name__)
 
 
 def in_fork(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -65,11 +66,12 @@ def in_fork(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         atexit.register(_server.close)
     try:
         _server.send((function, args, kwargs))
-        return _server.receive(function.__name__)
+        answer = _server.receive(function.__name__)
     except BaseException:
-        # An interrupted conversation cannot be taken up again.
+        # An interrupted conversation cannot be taken up again. One that ended can, whatever became of the fork.
         _server.close()
         raise
+    return _value_of(answer, function.__name__)
 
 
 _server: _Process | None = None
@@ -101,16 +103,12 @@ class _Process:
             pickle.dump(call, self._popen.stdin)
             self._popen.stdin.flush()
 
-    def receive(self, what: str) -> Any:
+    def receive(self, what: str) -> tuple[str, Any]:
         try:
             ended, value = pickle.load(self._answers)  # noqa: S301 - our own child's, over a pipe
         except (EOFError, pickle.UnpicklingError):
             raise CellError(f"{what}: the process {_ending(self._popen.wait())}") from None
-        if ended == "died":
-            raise CellError(f"{what}: the process {_ending(value)}")
-        if ended == "raised":
-            raise value
-        return value
+        return ended, value
 
     def close(self) -> None:
         assert self._popen.stdin is not None
@@ -122,6 +120,16 @@ class _Process:
         except subprocess.TimeoutExpired:
             self._popen.kill()
             self._popen.wait()
+
+
+def _value_of(answer: tuple[str, Any], what: str) -> Any:
+    """Return what a function returned; raise what it raised, or that its process died."""
+    ended, value = answer
+    if ended == "died":
+        raise CellError(f"{what}: the process {_ending(value)}")
+    if ended == "raised":
+        raise value
+    return value
 
 
 def _ending(code: int) -> str:

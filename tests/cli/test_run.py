@@ -126,7 +126,7 @@ def test_a_process_that_is_killed_fails_its_cell_and_the_others_go_on(
     run: Callable[..., Out], measured: Any, tmp_path: Path, crashing: Any
 ) -> None:
     steady = ["--file", measured.file, "--precisions", "fp32", "--reports", tmp_path / "r"]
-    with crashing(steps, "predict_artifact", forked=False):
+    with crashing(steps, "predict_artifact"):
         code, out, err = run(*steady, "--seeds", "7,0")
     assert code == 2  # nothing is known to be lost
     (said,) = [line for line in err.splitlines() if "failed" in line]
@@ -141,7 +141,7 @@ def test_a_process_that_is_killed_fails_its_cell_and_the_others_go_on(
 def test_a_fine_tuning_that_is_killed_is_not_begun_again_for_the_next_cell(
     run: Callable[..., Out], measured: Any, tmp_path: Path, crashing: Any
 ) -> None:
-    with crashing(fitting, "fit_checkpoint", forked=True) as calls:
+    with crashing(fitting, "fit_checkpoint") as calls:
         code, out, err = run(
             *("--file", measured.file, "--store", tmp_path / "s", "--reports", tmp_path)
         )

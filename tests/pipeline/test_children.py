@@ -51,7 +51,10 @@ def test_a_process_that_dies_fails_its_cell_and_the_next_goes_on(
 ) -> None:
     with pytest.raises(CellError, match=said):
         in_fork(function, *arguments)  # type: ignore[arg-type]
+    assert children._server is not None
+    server = children._server
     assert in_fork(operator.add, 1, 2) == 3
+    assert children._server is server  # seconds to start: a fork's end is not its own
 
 
 def test_a_server_that_dies_is_started_again() -> None:

@@ -77,7 +77,7 @@ def test_an_architecture_that_cannot_be_built_is_refused_in_a_line(run_of: Any) 
 def test_a_probe_that_dies_says_to_name_engines(run_of: Any, crashing: Callable[..., Any]) -> None:
     run = run_of(threads=2)
     with (
-        crashing(probing, "convert_stack", forked=True),
+        crashing(probing, "convert_stack"),
         pytest.raises(EngineError, match=r"the probe of tiny failed .*killed.*: name engines"),
     ):
         shortlist(run.plan, "tiny", ("fp32",), store=run.store)
