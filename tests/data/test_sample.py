@@ -23,7 +23,7 @@ def words(text: str) -> tuple[str, ...]:
 
 def largest_similarities(ours: list[str], others: list[str]) -> np.ndarray:
     """For each of our texts the largest cosine similarity of its character n-grams to others."""
-    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True)
+    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(4, 4), sublinear_tf=True)
     vectorizer.fit(ours)
     a: csr_matrix = vectorizer.transform(ours)
     b: csr_matrix = vectorizer.transform(others)
