@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -25,6 +26,8 @@ from goemo_eval.records.schema import (
     ServedAgreement,
     StrategyScore,
 )
+from goemo_eval.report import render
+from goemo_eval.report.figures.plots import pictures_of
 from goemo_eval.report.render import write_report
 
 MakeRecord = Callable[..., Record]
@@ -62,6 +65,18 @@ def rows(report: str, title: str, head: str) -> list[dict[str, str]]:
 def row(found: list[dict[str, str]], **words: str) -> dict[str, str]:
     (one,) = (r for r in found if all(r[k] == v for k, v in words.items()))
     return one
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures' files empty, for a test that looks at words alone: drawing takes most of a report's time."""
+
+    def names(view: Any, _: Any, *plots: Any) -> dict[str, bytes]:
+        return {
+            f"{name}.{form}": b"" for name in pictures_of(view, *plots) for form in ("png", "svg")
+        }
+
+    monkeypatch.setattr(render, "draw", names)
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +170,7 @@ def test_table_2_holds_the_times_memory_and_size(full: list[Record], report: str
         assert f"*{head}*: " in section(report, "How fast, how large")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_percentiles_stand_only_where_times_were_enough(
     make_record: MakeRecord, make_latency: Callable[..., Latency], tmp_path: Path
 ) -> None:
@@ -204,6 +220,7 @@ def test_unstable_times_are_marked_and_support_nothing(
         assert one["speedup"].endswith("†") == one["model"].startswith("minilm")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_times_of_two_machines_rank_nothing(full: list[Record], tmp_path: Path) -> None:
     other = full[0].environment.model_copy(update={"cpu_model": "another cpu"})
     moved = [full[0].model_copy(update={"environment": other}), *full[1:]]
@@ -254,6 +271,7 @@ def test_flips_stand_folded_with_the_worst_label_first(full: list[Record], repor
     assert one["most hurt"].startswith(f"{worst.label} {worst.delta:+.3f}")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_repairs_say_what_was_smoothed_and_kept(make_record: MakeRecord, tmp_path: Path) -> None:
     search = PrecisionSearch(
         budget=0.01,
@@ -285,6 +303,7 @@ def test_repairs_say_what_was_smoothed_and_kept(make_record: MakeRecord, tmp_pat
     assert (one["same decisions"], one["Δ"]) == ("99.93", "-0.001")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_threshold_strategies_are_all_explained(make_record: MakeRecord, tmp_path: Path) -> None:
     strategies = ("fixed", "global", "per-label", "smoothed", "shrunk", "cross-fitted")
     record = make_record(
@@ -301,6 +320,7 @@ def test_threshold_strategies_are_all_explained(make_record: MakeRecord, tmp_pat
         assert f"*{name} val.*: " in report
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_length_and_cut_texts_are_told(make_record: MakeRecord, tmp_path: Path) -> None:
     record = make_record(length=Length(max_length=128, cut_share=0.034))
     report = write_report([record], tmp_path).read_text()
@@ -334,6 +354,7 @@ def test_what_is_not_scored_is_timed_otherwise_and_keeps_nothing_from_being_rank
     assert "Fastest of 1 per batch of 32, real lengths: minilm-" in report
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_budgets_say_how_many_are_broken(make_record: MakeRecord, tmp_path: Path) -> None:
     kept = BudgetCheck(name="max_p50_ms", limit=300, value=200, passed=True)
     broken = BudgetCheck(name="min_macro_f1", limit=0.99, value=0.8, passed=False)
