@@ -416,9 +416,10 @@ def test_calibrated_int8_needs_texts(tmp_path: Path) -> None:
         load_classifier(checkpoint.path, "openvino", "int8")
 
 
-def test_a_classifier_from_python(minilm_raw: Checkpoint) -> None:
-    classifier = load_classifier(minilm_raw.path, "onnxruntime")
-    assert classifier.labels == minilm_raw.labels
+def test_a_classifier_from_python(tmp_path: Path) -> None:
+    checkpoint = untrained("model2vec", tmp_path / "checkpoint")
+    classifier = load_classifier(checkpoint.path, "onnxruntime")
+    assert classifier.labels == checkpoint.labels
     assert classifier.logits([]).shape == (0, 28)
     assert classifier.logits(("a text",)).shape == (1, 28)
     with pytest.raises(TypeError, match="got one str"):
@@ -432,9 +433,10 @@ def test_a_classifier_from_python(minilm_raw: Checkpoint) -> None:
         ({"precision": "int4"}, "unknown precision 'int4'"),
     ],
 )
-def test_unknown_names_are_refused(minilm_raw: Checkpoint, words: Any, said: str) -> None:
+def test_unknown_names_are_refused(tmp_path: Path, words: Any, said: str) -> None:
+    checkpoint = untrained("model2vec", tmp_path / "checkpoint")
     with pytest.raises(EngineError, match=said):
-        load_classifier(minilm_raw.path, **words)
+        load_classifier(checkpoint.path, **words)
 
 
 def test_descriptions_name_the_int8_kernels() -> None:
