@@ -270,6 +270,8 @@ def convert(
     fp32: Path | None = None,
 ) -> Artifact:
     """Convert a checkpoint into one variant's artifact; see `converter`."""
+    _engine(variant.engine)
+    _check_precision(variant.engine, variant.precision)  # before seconds of loading
     loaded = converter(
         checkpoint, variant.engine, calibration=calibration, threads=threads, fp32=fp32
     )

@@ -176,6 +176,10 @@ def test_engines_without_bf16_say_why() -> None:
 def test_an_engine_without_bf16_writes_none(minilm_raw: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="engine onnxruntime has no bf16"):
         load_classifier(minilm_raw.path, "onnxruntime", "bf16", threads=1)
+    variant = Variant(engine="onnxruntime", precision="bf16")
+    with pytest.raises(EngineError, match="engine onnxruntime has no bf16"):
+        converter(minilm_raw, "onnxruntime", threads=1).write(variant, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 FORBIDDEN = """
