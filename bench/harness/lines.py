@@ -40,16 +40,19 @@ class Line(NamedTuple):
     note: str = ""
     kept: bool = True
 
+    def falls_short(self, dot_products: bool) -> bool:
+        """Say whether less is reached than is asked, or something else does not hold."""
+        target = TARGETS[self.name]
+        least, _ = target.on(dot_products)
+        value = self.reached.value
+        return not self.kept or (value > least if target.seconds else value < least)
+
     def verdict(self, dot_products: bool) -> str:
         """Say whether the target is reached, and the goal beyond it."""
-        target = TARGETS[self.name]
-        least, goal = target.on(dot_products)
-        if not self.kept:
-            return "**falls short** (see the note)"
-        value = self.reached.value
-        if value > least if target.seconds else value < least:
-            return "**falls short**"
-        return "goal reached" if goal is not None and value >= goal else "reached"
+        if self.falls_short(dot_products):
+            return "**falls short**" + ("" if self.kept else " (see the note)")
+        _, goal = TARGETS[self.name].on(dot_products)
+        return "goal reached" if goal is not None and self.reached.value >= goal else "reached"
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[Line]:
@@ -173,6 +176,11 @@ def _memory(part: Mapping[str, Any]) -> Line:
         note + "; the interval is that of the cells",
         theirs > worst,
     )
+
+
+def times(ratio: float) -> str:
+    """Return a ratio in three digits, or in whole numbers where it has more."""
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
 
 
 def shown(seconds: float) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 from tabulate import tabulate
 
 from .growth import SIZES
-from .lines import Line, lines, shown
+from .lines import Line, lines, shown, times
 from .shares import GROUPS
-from .targets import TARGETS
+from .targets import TARGETS, TRIED
 
 _ENGINE_LIMITS = {
     "avx2": "Measured under `--isa avx2`, which torch, FBGEMM and oneDNN obey (OpenVINO as far as oneDNN goes). ONNX "
@@ -37,6 +37,7 @@ def page(result: Mapping[str, Any]) -> str:
                 rows, "work", "against", "at least", "reached", "verdict", "ours", "theirs", "note"
             )
         )
+    blocks += _shortfalls(found, machine["dot_products"])
     if "shares" in found:
         blocks += _shares(found["shares"])
     if growth := {k: v for k, v in found.items() if k.startswith("growth ")}:
@@ -71,7 +72,7 @@ def _row(line: Line, dot_products: bool, found: Mapping[str, Any]) -> list[str]:
         )
     else:
         asked = f"{least:g} x" + (f", goal {goal:g} x" if goal else "")
-        reached = f"{value.value:.3g} x ({value.low:.3g} to {value.high:.3g})"
+        reached = f"{times(value.value)} x ({times(value.low)} to {times(value.high)})"
     part = found[_PART_OF.get(line.name, line.name)]
     busy = part.get("load", {}).get("reason") or ""
     note = "; ".join(filter(None, [line.note, f"unstable: {busy}" if busy else ""]))
@@ -84,6 +85,15 @@ def _row(line: Line, dot_products: bool, found: Mapping[str, Any]) -> list[str]:
         line.ours,
         line.theirs,
         note,
+    ]
+
+
+def _shortfalls(found: Mapping[str, Any], dot_products: bool) -> list[str]:
+    """Say of each line that falls short why, and what was tried."""
+    return [
+        f"*{TARGETS[line.name].work}* **falls short**. {TRIED[line.name, dot_products]}"
+        for line in lines(found)
+        if (line.name, dot_products) in TRIED and line.falls_short(dot_products)
     ]
 
 

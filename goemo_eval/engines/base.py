@@ -20,6 +20,7 @@ Shape = Literal["scored", "real", "padded128", "single"]
 which cells are scored; ``real``: 32 in the given order, padded to the longest of them;
 ``padded128``: those padded to 128 tokens; ``single``: each text alone."""
 _STRETCH = 64  # batches between two updates of a progress bar
+_AT_ONCE = 65_536  # texts whose token ids or features are in memory at a time
 
 
 class Batch(Protocol):
@@ -134,13 +135,15 @@ def logits(predictor: Predictor, texts: Sequence[str]) -> npt.NDArray[np.float32
         raise TypeError("texts must be a sequence of str: got one str; pass [text]")
     out = np.empty((len(texts), len(predictor.info.labels)), dtype=np.float32)
     # A text alone is answered soonest by all threads; many of them by a thread each.
-    batches = predictor.prepare(texts, shape="single" if len(texts) == 1 else "scored")
-    with progress(desc=f"scoring {predictor.info.variant.precision}", total=len(batches)) as bar:
-        for start in range(0, len(batches), _STRETCH):
-            stretch = batches[start : start + _STRETCH]
-            for batch, found in zip(stretch, predictor.run(stretch), strict=True):
-                out[list(batch.rows)] = found
-            bar.update(len(stretch))
+    shape: Shape = "single" if len(texts) == 1 else "scored"
+    with progress(desc=f"scoring {predictor.info.variant.precision}", total=len(texts)) as bar:
+        for first in range(0, len(texts), _AT_ONCE):
+            batches = predictor.prepare(texts[first : first + _AT_ONCE], shape=shape)
+            for start in range(0, len(batches), _STRETCH):
+                stretch = batches[start : start + _STRETCH]
+                for batch, found in zip(stretch, predictor.run(stretch), strict=True):
+                    out[first + np.array(batch.rows)] = found
+                    bar.update(len(batch.rows))
     check_finite(out)
     return out
 

@@ -123,10 +123,12 @@ def _result(**parts: Any) -> dict[str, Any]:
 )
 def test_a_line_says_whether_its_target_is_reached(seconds: float, said: str) -> None:
     from bench.harness.lines import lines
+    from bench.harness.page import page
 
     part = {"seconds": {"pipeline": [1.0] * 3, "torch fp32": [seconds] * 3}, "load": QUIET}
     (line,) = lines({"single": part})
     assert line.verdict(dot_products=True) == said
+    assert ("Tried:" in page(_result(single=part))) == line.falls_short(True) == ("short" in said)
 
 
 def test_logits_that_differ_make_no_ratio_true() -> None:
@@ -170,3 +172,13 @@ def test_the_command_goes_on_where_it_stopped(minilm_raw: Any, tmp_path: Path) -
     text = (tmp_path / "out" / "speed.md").read_text(encoding="utf-8")
     assert "| `goemo-eval --help`" in text
     assert str(tmp_path) not in text
+
+
+def test_the_table_of_the_readme_is_that_of_the_results() -> None:
+    from bench.harness.readme import RESULTS, table, written
+
+    results = [json.loads((ROOT / "reports" / name).read_text()) for name in RESULTS]
+    readme = (ROOT / "README.md").read_text()
+    assert written(readme, table(results)) == readme
+    part = {"seconds": {"pipeline": [1.0] * 3, "torch fp32": [0.5] * 3}, "load": QUIET}
+    assert "| 2 x (falls short) |" in table([_result(single=part)] * 2)

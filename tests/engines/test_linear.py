@@ -97,6 +97,16 @@ def test_logits_are_the_same_bits_in_any_batch(
     assert np.concatenate(predictor.run(batches)).tobytes() == expected.tobytes()
 
 
+def test_more_texts_than_are_prepared_at_once_keep_their_rows(
+    task: Task, write: Callable[..., Artifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = registry.load(write(INT8), threads=1)
+    texts = task.texts["test"]
+    at_once = logits(predictor, texts)
+    monkeypatch.setattr("goemo_eval.engines.base._AT_ONCE", len(texts) // 3)
+    np.testing.assert_array_equal(logits(predictor, texts), at_once)
+
+
 def test_int8_decides_nearly_as_fp32(task: Task, write: Callable[..., Artifact]) -> None:
     fp32, int8 = (
         logits(engine.load(write(variant), threads=1), task.texts["test"])
