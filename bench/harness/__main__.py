@@ -89,6 +89,8 @@ def main(
     parts = [name for name in only or NAMES if name not in (skip or [])]
     load_start = load_average()
     found = measure(settings, parts, again=again)
+    if "choose" in found:  # directories of one machine mean nothing on another
+        found["choose"] = {name: found["choose"][name] for name in cells.TOLD}
     result = {
         "command": _command(locals()),
         "machine": {

@@ -26,6 +26,8 @@ from .settings import Settings
 from .turns import in_turns
 
 MOST_LOSS = 0.005
+TOLD = ("names", "scores", "probe_s")
+"""Of what was chosen, that which says something elsewhere: the rest are directories."""
 _PROBE_TEXTS, _PROBE_ROUNDS = 512, 3
 
 
