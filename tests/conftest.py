@@ -51,6 +51,32 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the others have work for the other co
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+LONG = (
+    "pipeline/test_repair.py",
+    "engines/test_registry.py",
+    "deploy/test_exactness.py",
+    "cli/test_run.py",
+    "pipeline/test_steps.py",
+    "tune/test_study.py",
+    "tune/test_postgres.py",
+    "bench/test_torch_versions.py",
+    "test_pytest_plugin.py",
+    "pipeline/test_mixing.py",
+    "pipeline/test_probing.py",
+    "pipeline/test_executors.py",
+    "deploy/test_fresh.py",
+    "models/test_torchrun.py",
+    "cli/test_two_runs.py",
+)
+"""Files that take longest: they come first, so that no worker is left with one when the others have nothing left."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of long files first."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _what_stands_is_not_looked_through() -> None:
     """Leave what is loaded by now to itself: Trainer collects after each run, and among a million objects of
