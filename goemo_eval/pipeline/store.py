@@ -161,9 +161,10 @@ class Store:
         return directory
 
     def close(self) -> None:
-        """Remove what this run was writing; it happens at the end of the process otherwise."""
+        """Remove what this run was writing, which the end of the process does otherwise, and what dead runs left."""
         if self._end is not None:
             self._end()
+        _remove_dead(self.root / "work")  # a run that had nothing to write has not done so yet
         self._run = self._end = None
 
     def _path(self, key: Key) -> Path:

@@ -27,10 +27,9 @@ from goemo_eval.records.schema import Record
 BundleOf = Callable[[str], tuple[Path, Record]]
 ENGINES = ("torch", "onnxruntime", "openvino")
 PLAIN = [
-    f"tiny-{scheme}-{engine}-{precision}"
-    for scheme in ("raw", "simplified")
+    f"tiny-{kind}"
     for engine in ("onnxruntime", "openvino")
-    for precision in ("fp32", "int8")
+    for kind in (f"raw-{engine}-fp32", f"raw-{engine}-int8", f"simplified-{engine}-int8")
 ]
 BF16 = [
     "tiny-raw-torch-bf16",

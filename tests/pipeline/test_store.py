@@ -214,16 +214,19 @@ store.get_or(key, make)
 """
 
 
+@pytest.mark.parametrize("finds_all", [False, True])
 def test_what_a_killed_run_left_is_removed_by_the_next_but_not_its_training_state(
-    tmp_path: Path,
+    tmp_path: Path, finds_all: bool
 ) -> None:
+    if finds_all:  # the next run has nothing to write
+        Store(tmp_path).get_or(KEY, write_sum)
     code = KILLED.format(here=str(Path.cwd()), root=str(tmp_path))
     ended = subprocess.run([sys.executable, "-c", code], check=False)
     assert ended.returncode == -signal.SIGKILL
     assert list(tmp_path.rglob("half"))
 
     store = Store(tmp_path)
-    store.get_or(KEY, write_sum)
+    store.get_or(KEY, refuse if finds_all else write_sum)
     store.close()
     assert not list(tmp_path.rglob("half"))
     assert [path.name for path in (tmp_path / "partial").rglob("state")] == ["state"]
