@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from goemo_eval.deploy.bundle import Bundle as Bundle
     from goemo_eval.deploy.bundle import Prediction as Prediction
     from goemo_eval.deploy.bundle import load_bundle as load_bundle
-    from goemo_eval.engines.registry import Classifier as Classifier
-    from goemo_eval.engines.registry import load_classifier as load_classifier
+    from goemo_eval.engines.classifier import Classifier as Classifier
+    from goemo_eval.engines.classifier import load_classifier as load_classifier
     from goemo_eval.errors import GoemoError as GoemoError
     from goemo_eval.judge.gate import gate as gate
     from goemo_eval.judge.gate import gate_decisions as gate_decisions
@@ -39,7 +39,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Bundle": "deploy.bundle",
-    "Classifier": "engines.registry",
+    "Classifier": "engines.classifier",
     "Dataset": "data.dataset",
     "GoemoError": "errors",
     "Interval": "measure.statistics",
@@ -55,7 +55,7 @@ _HOME = {
     "gate_decisions": "judge.gate",
     "get_scheme": "data.schemes",
     "load_bundle": "deploy.bundle",
-    "load_classifier": "engines.registry",
+    "load_classifier": "engines.classifier",
     "load_dataset": "data.sources",
     "paired_bootstrap": "measure.statistics",
     "read_records": "records.files",

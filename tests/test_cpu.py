@@ -80,7 +80,7 @@ SCRIPT = """
 import json, sys
 from goemo_eval.cpu import isa_limit, limit_isa
 limit_isa("avx2")
-from goemo_eval.engines.registry import load_classifier
+from goemo_eval.engines.classifier import load_classifier
 runtime = load_classifier(sys.argv[1], precision="int8").predictor.runtime
 print(json.dumps([isa_limit(), runtime.isa, runtime.kernels]))
 """

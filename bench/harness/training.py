@@ -16,7 +16,7 @@ import numpy as np
 
 from goemo_eval.data.dataset import Split, subset
 from goemo_eval.data.schemes import get_scheme
-from goemo_eval.engines.registry import load_classifier
+from goemo_eval.engines.classifier import load_classifier
 from goemo_eval.models.batches import training_rows
 from goemo_eval.models.compute import has_bf16
 from goemo_eval.models.encoders import build_model, find_weights, get_encoder, load_tokenizer

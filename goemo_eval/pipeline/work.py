@@ -92,7 +92,7 @@ def teach_by_floor(task: Task, *, out: Path) -> None:
 
 def teach_by_checkpoint(checkpoint: Path, texts: Sequence[str], *, threads: int, out: Path) -> None:
     """Write a checkpoint's logits on texts, in torch and in FP32, to ``out/logits.npy``."""
-    from goemo_eval.engines.registry import load_classifier
+    from goemo_eval.engines.classifier import load_classifier
 
     np.save(out / LOGITS, load_classifier(checkpoint, threads=threads).logits(texts))
 
@@ -108,7 +108,7 @@ def mix_checkpoints(
     out: Path,
 ) -> None:
     """Write an encoder with the floor beside it into `out`, its weight chosen on texts and their targets."""
-    from goemo_eval.engines.registry import load_classifier
+    from goemo_eval.engines.classifier import load_classifier
     from goemo_eval.models.mixture import write_mixture
     from goemo_eval.pipeline.mixing import UNFITTED, choose_weight
 

@@ -18,7 +18,8 @@ from goemo_eval.cpu import ISA_LIMITS, has_bf16_products
 from goemo_eval.data.dataset import Split
 from goemo_eval.engines.artifact import Artifact, Variant, read_artifact
 from goemo_eval.engines.base import logits
-from goemo_eval.engines.registry import converter, load, load_classifier, missing_engine, refusal
+from goemo_eval.engines.classifier import load_classifier
+from goemo_eval.engines.registry import converter, load, missing_engine, refusal
 from goemo_eval.engines.torch_bf16 import halved, multiply_in_bf16
 from goemo_eval.engines.torch_int8 import fill
 from goemo_eval.errors import EngineError
@@ -186,7 +187,8 @@ FORBIDDEN = """
 import json, sys
 from pathlib import Path
 from goemo_eval.cpu import has_bf16_products
-from goemo_eval.engines.registry import load, load_classifier
+from goemo_eval.engines.classifier import load_classifier
+from goemo_eval.engines.registry import load
 from goemo_eval.errors import EngineError
 said = [has_bf16_products()]
 checkpoint, *artifacts = sys.argv[1:]

@@ -18,13 +18,13 @@ from goemo_eval.data.schemes import get_scheme
 from goemo_eval.engines import exported, openvino, registry
 from goemo_eval.engines.artifact import Artifact, Variant, read_artifact
 from goemo_eval.engines.base import Predictor, logits
+from goemo_eval.engines.classifier import load_classifier
 from goemo_eval.engines.registry import (
     ENGINES,
     Converter,
     converter,
     describe_engine,
     load,
-    load_classifier,
     missing_engine,
 )
 from goemo_eval.errors import EngineError

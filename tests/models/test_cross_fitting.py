@@ -12,7 +12,7 @@ from scipy.special import expit, log_softmax
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.data.sources import load_dataset
 from goemo_eval.data.task import Task, task_of
-from goemo_eval.engines.registry import load_classifier
+from goemo_eval.engines.classifier import load_classifier
 from goemo_eval.models.cross_fitting import unseen_logits
 from goemo_eval.models.linear import fit_linear
 

@@ -16,7 +16,8 @@ from goemo_eval.data.dataset import Split
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.engines.artifact import Variant
 from goemo_eval.engines.base import logits
-from goemo_eval.engines.registry import converter, load, load_classifier
+from goemo_eval.engines.classifier import load_classifier
+from goemo_eval.engines.registry import converter, load
 from goemo_eval.errors import ScoreError
 from goemo_eval.measure.scoring import fit_thresholds, score_logits
 from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from goemo_eval.engines.registry import load_classifier
+from goemo_eval.engines.classifier import load_classifier
 from goemo_eval.errors import CheckpointError, OptionError
 from goemo_eval.models.checkpoint import Checkpoint
 from goemo_eval.models.cross_fitting import unseen_logits
