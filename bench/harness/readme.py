@@ -32,7 +32,9 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _column(machine: Mapping[str, Any]) -> str:
-    kind = "with INT8 dot products" if machine["dot_products"] else "AVX2 alone"
+    kind = "with INT8 dot products" if machine["dot_products"] else "without"
+    if machine["isa_limit"]:  # which ONNX Runtime does not heed
+        kind = f"limited to {machine['isa_limit'].upper()}, without ONNX Runtime"
     return f"{kind} ({machine['cpu']}, {machine['threads']} threads)"
 
 

@@ -32,30 +32,28 @@ class Target(NamedTuple):
 
 _ONE_TEXT = (
     "The ratio depends on what the pipeline loses to its threads on a machine: where the target was set it took 48.8 ms for a "
-    "text, and torch's products a fraction of that; here torch's own pass is nearly all of the pipeline's time. Of ours, token ids and "
-    "padding are 0.05 ms and the rest is the engine's pass. Tried, and no remedy: one thread in place of all, attention fused "
-    "with its bias (3 % of the pass), activations rounded by a reciprocal (4 %, and other logits), U8U8 products and weights alone in INT8, BF16."
+    "text. How much of its time is torch's own pass, the note tells; of ours, token ids and padding were 0.05 ms and the rest the engine's pass. "
+    "Tried, and no remedy: one thread in place of all, attention fused with its bias (3 % of the pass), activations "
+    "rounded by a reciprocal (4 %, and other logits), U8U8 products and weights alone in INT8, BF16."
 )
 _NO_SWITCH = (
-    "The target was set where ONNX Runtime's INT8 leads, on a CPU that ends at AVX2. It heeds no limit, so that on this machine "
-    "it cannot be measured as if it did, and what is left is torch's INT8."
+    "The target was set where ONNX Runtime's INT8 leads, on a CPU that ends at AVX2. It heeds no limit, so that on another machine "
+    "it cannot be measured as if it did, and what is left is slower."
 )
+_SINGLE_AVX2 = f"{_ONE_TEXT} ONNX Runtime, which leads for one text, cannot be held to AVX2."
 TRIED: dict[tuple[str, bool], str] = {
     ("single", True): _ONE_TEXT,
-    (
-        "single",
-        False,
-    ): f"{_ONE_TEXT} ONNX Runtime, which leads for one text, cannot be held to AVX2 here.",
+    ("single", False): _SINGLE_AVX2,
     ("fp32", False): (
-        "OpenVINO is at the rate of the machine's own large product (*of the limit*, below): there is nothing left to take. The target was set on a machine "
-        "whose pipeline took 51.9 s."
+        "How near the engines are to the rate of the machine's own large product stands below (*of the limit*): no more than the rest can be "
+        "taken. The target was set on a machine whose pipeline took 51.9 s."
     ),
     ("best", False): _NO_SWITCH,
     ("layers", False): _NO_SWITCH,
     (
         "thresholds",
         False,
-    ): "A few milliseconds beside seconds of scikit-learn's, whose time varies by a fifth from run to run.",
+    ): "A few milliseconds beside seconds of scikit-learn's: both vary from run to run.",
 }
 """(line, whether there are dot products) -> why it may fall short, and what was tried, told where it does."""
 
