@@ -3,16 +3,17 @@
     python bench/kills.py --kills 100 --seed 0 --out reports/kills.json
 
 A small run (a tiny encoder fine-tuned on some of the bundled sample, FP32 and INT8, scored, timed and
-reported) begins with an empty store and is killed after a random share of the time that it takes. What it left is taken up by
-the same command, which may be killed again, or comes to its end; then scores and decisions of every cell
-are compared with those of an undisturbed run, and files are looked for that were left behind. So it goes on until
-there were as many kills as asked for.
+reported) begins with an empty store and is killed at a random moment of a step (training, conversion, scoring, timing,
+reporting), all steps alike however long they take. What it left is taken up by the same command, which may be killed
+again, or comes to its end; then scores and decisions of every cell are compared with those of an undisturbed run, and
+files are looked for that were left behind. So it goes on until there were as many kills as asked for.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import shutil
@@ -41,6 +42,7 @@ max_length = 64
 head_bias = "prior"
 """
 SPARED = 0.4
+POLL_S = 0.02
 ROWS = {"train": 320, "dev": 96, "test": 96}
 
 
@@ -85,38 +87,49 @@ def prepare(scratch: Path) -> list[str]:
 
 
 def run(
-    command: list[str], store: Path, reports: Path, *, kill_after_s: float | None = None
-) -> tuple[float, bool]:
-    """Run the command, perhaps killing it after some seconds; return how long it took, and whether it was killed."""
-    began = time.monotonic()
-    process = subprocess.Popen(  # noqa: S603 - this interpreter
-        [*command, "--store", str(store), "--reports", str(reports)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        _, said = process.communicate(timeout=kill_after_s)
-    except subprocess.TimeoutExpired:
-        # The run alone is killed: its children must notice by themselves.
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        return time.monotonic() - began, True
-    if process.returncode:
-        raise SystemExit(f"the run failed: {said.decode(errors='replace')[-2000:]}")
-    return time.monotonic() - began, False
+    command: list[str], store: Path, reports: Path, *, kill_after_s: float = math.inf
+) -> tuple[dict[str, float], bool]:
+    """Run the command, perhaps killing it after some seconds; return when each step was seen first, and whether it was killed."""
+    began_s = time.monotonic()
+    seen: dict[str, float] = {}
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(  # noqa: S603 - this interpreter
+            [*command, "--store", str(store), "--reports", str(reports)],
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,
+        )
+        while (ended := process.poll()) is None and time.monotonic() - began_s < kill_after_s:
+            seen.setdefault(reached(store, reports), time.monotonic() - began_s)
+            time.sleep(POLL_S)
+        if ended is None:
+            # The run alone is killed: its children must notice by themselves.
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+        elif ended:
+            said.seek(0)
+            raise SystemExit(f"the run failed: {said.read().decode(errors='replace')[-2000:]}")
+    seen["end"] = time.monotonic() - began_s
+    return seen, ended is None
 
 
 def reached(store: Path, reports: Path) -> str:
-    """Return how far a run had come when it was killed: the first step of which nothing is kept."""
-    for kind, during in (
+    """Return the step that a run is at: the first of which nothing is kept."""
+    for kind, step in (
         (FitKey.kind, "training"),
         (ConvertKey.kind, "conversion"),
         (DecideKey.kind, "scoring"),
     ):
         if not any((store / kind).glob("*")):
-            return during
-    return "reporting again" if (reports / "records.json").is_file() else "timing or reporting"
+            return step
+    return "reporting" if any(reports.rglob("*")) else "timing"
+
+
+def draw(seen: dict[str, float], rng: random.Random) -> float:
+    """Draw a moment of a run whose steps were seen first at these times, all steps alike."""
+    begins = [*seen.values()]
+    step = rng.randrange(len(begins) - 1)
+    return rng.uniform(begins[step], begins[step + 1])
 
 
 def found(reports: Path) -> dict[str, Any]:
@@ -147,7 +160,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         scratch = Path(directory)
         command = prepare(scratch)
-        whole_s, _ = run(command, scratch / "undisturbed", scratch / "expected")
+        undisturbed, _ = run(command, scratch / "undisturbed", scratch / "expected")
         expected = found(scratch / "expected")
         store, reports = scratch / "store", scratch / "report"
         moments: list[float] = []
@@ -159,11 +172,12 @@ def main() -> None:
             while not killed:
                 # Of ten that follow a kill, four are left to come to their end.
                 spare = bool(moments) and store.exists() and rng.random() < SPARED
-                after_s = None if spare else rng.uniform(0.02, 1.0) * whole_s
-                took_s, killed = run(command, store, reports, kill_after_s=after_s)
+                after_s = math.inf if spare else draw(undisturbed, rng)
+                again = any(reports.rglob("*"))
+                seen, killed = run(command, store, reports, kill_after_s=after_s)
                 if killed:
-                    moments.append(round(took_s, 2))
-                    during[reached(store, reports)] += 1
+                    moments.append(round(seen["end"], 2))
+                    during["timing or reporting again" if again else reached(store, reports)] += 1
                     continue
                 ended += 1
                 other += found(reports) != expected
@@ -177,7 +191,7 @@ def main() -> None:
     result = {
         "command": f"python bench/kills.py --kills {options.kills} --seed {options.seed}",
         "kills": len(moments),
-        "undisturbed_s": round(whole_s, 1),
+        "undisturbed_began_s": {step: round(began_s, 2) for step, began_s in undisturbed.items()},
         "killed_after_s": moments,
         "killed_during": dict(sorted(during.items())),
         "runs_that_ended": ended,
@@ -188,7 +202,7 @@ def main() -> None:
         options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     where = ", ".join(f"{n} during {what}" for what, n in sorted(during.items()))
     sys.stdout.write(
-        f"{len(moments)} kills over a run of {whole_s:.1f} s ({where}): of {ended} that came to their end, {other} "
+        f"{len(moments)} kills over a run of {undisturbed['end']:.1f} s ({where}): of {ended} that came to their end, {other} "
         f"with other scores; {len(left)} files left behind\n"
     )
     raise SystemExit(1 if other or left else 0)
