@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from goemo_eval.judge.recommend import Recommendation
     from goemo_eval.measure.shortlist import Shortlist
     from goemo_eval.records.schema import Record
+    from goemo_eval.report.floor import Bought
 
 EXIT_NOTHING_FITS = EXIT_REGRESSION
 PAGE = "page"
@@ -146,8 +147,9 @@ def recommend(
     for name in ("file", *PROBED):
         if (file if name == "file" else given[name]) is not None:
             raise OptionError(f"--{name} goes with --probe: leave it out")
+    taken = read_records(records)
     found = choose(
-        read_records(records),
+        taken,
         max_p95_ms=max_p95_ms,
         max_mb=max_mb,
         min_macro_f1=min_macro_f1,
@@ -155,10 +157,11 @@ def recommend(
         scenario=scenario,
         scheme=scheme,
     )
+    paid = _bought(taken, found)
     if as_json:
-        print(json.dumps([r.model_dump(mode="json") for r in found], indent=2))
+        print(json.dumps([_as_data(r, p) for r, p in zip(found, paid, strict=True)], indent=2))
     else:
-        print("\n\n".join(_told(r) for r in found))
+        print("\n\n".join(_told(r, p) for r, p in zip(found, paid, strict=True)))
     if not all(r.chosen for r in found):
         raise typer.Exit(EXIT_NOTHING_FITS)
 
@@ -244,16 +247,41 @@ def _texts(source: str, records: Sequence[Record]) -> dict[str, Sequence[str]]:
     return texts
 
 
-def _told(found: Recommendation) -> str:
+def _bought(records: Sequence[Record], found: Sequence[Recommendation]) -> list[tuple[Bought, ...]]:
+    """Return for each recommendation what its cells gain over the floor."""
+    from goemo_eval.records.view import View
+    from goemo_eval.report.floor import bought, floor_of
+    from goemo_eval.report.intervals import resample
+
+    view = View(records)
+    floors = {name: floor_of(view.shown.of_scheme(name)) for name in view.schemes}
+    asked = View(r for r in view.shown if any(r.cell.scheme == one.scheme for one in found))
+    gains = resample(asked, {}).floor if any(floors.values()) else {}
+    return [bought(one, floors[one.scheme], gains) for one in found]
+
+
+def _as_data(found: Recommendation, paid: Sequence[Bought]) -> dict[str, Any]:
+    """Return a recommendation as JSON holds it."""
+    content = found.model_dump(mode="json")
+    for option, (gain, per_cost) in zip(content["options"], paid, strict=True):
+        option["over_floor"] = gain and gain.model_dump(mode="json")
+        option["points_per_cost"] = per_cost
+    return content
+
+
+def _told(found: Recommendation, paid: Sequence[Bought]) -> str:
     """Return a recommendation as text for a terminal."""
+    from goemo_eval.report.floor import PAID_IN
     from goemo_eval.report.sections.advice import advice
-    from goemo_eval.report.text import plain
+    from goemo_eval.report.text import plain, spread
 
     rows = [
         (
             "-->" if o.cell == found.chosen else "",
             o.cell,
             f"{o.macro_f1:.4f}",
+            spread(gain.low, gain.high, signed=True) if gain else "-",
+            "-" if per_cost is None else f"{per_cost:+.2f}",
             _number(o.ms_per_text if found.scenario == "offline" else o.p95_ms, 2),
             f"{o.size_mb:.1f}",
             _number(o.peak_rss_mb, 0),
@@ -261,10 +289,12 @@ def _told(found: Recommendation) -> str:
             "front" if o.on_front else "",
             ", ".join(o.misses),
         )
-        for o in found.options
+        for o, (gain, per_cost) in zip(found.options, paid, strict=True)
     ]
     time = "ms per text" if found.scenario == "offline" else "p95 ms"
-    headers = ("", "cell", "Macro-F1", time, "MB", "peak RSS MB", "start s", "Pareto", "misses")
+    bought = ("over the floor", f"points/{PAID_IN[found.ranked_by]}")
+    costs = (time, "MB", "peak RSS MB", "start s")
+    headers = ("", "cell", "Macro-F1", *bought, *costs, "Pareto", "misses")
     answer, *rest = map(plain, advice(found))
     lines = [
         f"{found.scheme}: {answer}",
@@ -274,7 +304,7 @@ def _told(found: Recommendation) -> str:
             rows,
             headers,
             disable_numparse=True,
-            colalign=("left", "left", *("right",) * 5, "left", "left"),
+            colalign=("left", "left", *("right",) * 7, "left", "left"),
         ),
         *(f"not judged: {cell}: {plain(reason)}" for cell, reason in found.not_judged.items()),
     ]

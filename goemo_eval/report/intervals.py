@@ -14,6 +14,7 @@ from goemo_eval.records.decisions import Decisions, unpack_decisions
 from goemo_eval.records.schema import Cell, Record
 from goemo_eval.records.view import View
 from goemo_eval.report.floor import floor_of
+from goemo_eval.report.ladder import rungs_below
 
 # Enough for the digits that a report prints; the gate, which decides, takes more.
 _RESAMPLES = 500
@@ -32,6 +33,8 @@ class Intervals:
     """Of a cell's test Macro-F1 minus that of its scheme's floor."""
     best: Mapping[str, Interval]
     """Of a cell's test Macro-F1 minus the highest of its scheme."""
+    fewer: Mapping[str, Interval]
+    """Of an FP32 cell's test Macro-F1 minus that of the same encoder with the next fewer layers."""
 
     def ends(self, cell: Cell) -> tuple[float, float] | None:
         """Return the interval of a cell's test Macro-F1, if it has one."""
@@ -57,7 +60,7 @@ def resample(view: View, best: Mapping[str, Record]) -> Intervals:
     found = [
         _resample_scheme(view.shown.of_scheme(name), best.get(name), draws) for name in view.schemes
     ]
-    return Intervals(*({k: v for one in found for k, v in one[i].items()} for i in range(4)))
+    return Intervals(*({k: v for one in found for k, v in one[i].items()} for i in range(5)))
 
 
 class _Scorer:
@@ -91,11 +94,12 @@ Found = dict[str, Interval]
 
 def _resample_scheme(
     shown: View, best: Record | None, draws: dict[int, SharedDraws]
-) -> tuple[Found, Found, Found, Found]:
-    """Return the four mappings of `Intervals` for the records of one scheme."""
+) -> tuple[Found, Found, Found, Found, Found]:
+    """Return the five mappings of `Intervals` for the records of one scheme."""
     scorer = _Scorer(draws)
-    found: tuple[Found, Found, Found, Found] = ({}, {}, {}, {})
-    scores, minus_twin, minus_floor, minus_best = found
+    found: tuple[Found, Found, Found, Found, Found] = ({}, {}, {}, {}, {})
+    scores, minus_twin, minus_floor, minus_best, minus_fewer = found
+    below = rungs_below(shown)
     rivals = ((floor_of(shown), minus_floor), (best, minus_best))
     against = [(r.cell, scorer.score(r.decisions), into) for r, into in rivals if r and r.decisions]
     for record in shown:
@@ -108,6 +112,9 @@ def _resample_scheme(
         twin = shown.twin(record) if record.cell.precision != "fp32" else None
         if twin and twin.scores and twin.decisions:
             beside.append((twin.cell, scorer.score(twin.decisions), minus_twin))
+        lower = below.get(record.cell.id)
+        if lower and lower.decisions:
+            beside.append((lower.cell, scorer.score(lower.decisions), minus_fewer))
         for cell, (other_truth, other), into in beside:
             if cell != record.cell and np.array_equal(truth, other_truth):
                 into[record.cell.id] = shared.interval(drawn, other)

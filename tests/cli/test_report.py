@@ -15,7 +15,7 @@ from goemo_eval.data.sources import load_dataset
 from goemo_eval.measure.metrics import score_predictions
 from goemo_eval.records.decisions import pack_decisions
 from goemo_eval.records.files import dump_records
-from goemo_eval.records.schema import Data, Record, SplitData, SplitScores
+from goemo_eval.records.schema import Cell, Data, Record, SplitData, SplitScores
 from goemo_eval.report.text import escape
 
 Make = Callable[..., Record]
@@ -131,3 +131,26 @@ def test_what_a_record_says_moves_no_cursor(
         code, out, err = run(capsys, *command)
         assert code == 0
         assert not set(out + err) & {"\x1b", "\x07"}
+
+
+def test_recommend_says_what_is_gained_over_the_floor(
+    capsys: Capture, tmp_path: Path, make_record: Make
+) -> None:
+    words = {"scheme": "simplified", "precision": "fp32"}
+    floor = Cell(encoder="tfidf", engine="linear", **words)
+    encoder = Cell(encoder="minilm", engine="torch", **words)
+    path = tmp_path / "records.json"
+    records = [
+        make_record(cell=floor, wrong=0.4, latency={}, size_bytes=2_000_000),
+        make_record(cell=encoder, wrong=0.1, latency={}, size_bytes=22_000_000),
+    ]
+    path.write_text(dump_records(records))
+    code, out, _ = run(capsys, "recommend", path)
+    assert code == 0
+    assert "over the floor" in out
+    assert "points/MB" in out
+    code, out, _ = run(capsys, "recommend", path, "--json")
+    least, best = json.loads(out)[0]["options"]
+    assert (least["over_floor"], least["points_per_cost"]) == (None, None)
+    assert best["over_floor"]["low"] > 0
+    assert best["points_per_cost"] == pytest.approx(100 * best["over_floor"]["point"] / 20)

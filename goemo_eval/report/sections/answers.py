@@ -10,11 +10,11 @@ from goemo_eval.records.schema import Record
 from goemo_eval.records.view import View
 from goemo_eval.report.document import Answer, Answers, Block, Column, Fold, table
 from goemo_eval.report.findings import Findings
-from goemo_eval.report.floor import FLOOR, floor_of, is_floor, is_worth_it
+from goemo_eval.report.floor import FLOOR, PAID_IN, bought, floor_of, is_floor, is_worth_it
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.sections.advice import advice, told
 from goemo_eval.report.seeds import over_seeds_text
-from goemo_eval.report.text import escape, listed, number, spread
+from goemo_eval.report.text import DASH, escape, listed, number, spread
 from goemo_eval.report.times import is_unstable, mark, short
 
 _MOST_CHANGES = 3
@@ -30,7 +30,7 @@ def answers(found: Findings) -> list[Block]:
     blocks += [Answers(boxes)] if boxes else []
     if unscored := _not_scored(found.view):
         blocks.append(unscored)
-    return blocks + [block for one in found.recommendations for block in _behind(one)]
+    return blocks + [block for one in found.recommendations for block in _behind(one, found)]
 
 
 def _box(found: Findings, said: Recommendation) -> Answer:
@@ -186,11 +186,14 @@ def _not_scored(view: View) -> str:
     )
 
 
-def _behind(found: Recommendation) -> list[Block]:
+def _behind(said: Recommendation, found: Findings) -> list[Block]:
     """Return, folded, every change of the question that changes the answer, and the Pareto front."""
-    front = [option for option in found.options if option.on_front]
+    floor = floor_of(found.view.shown.of_scheme(said.scheme))
+    every = zip(said.options, bought(said, floor, found.intervals.floor), strict=True)
+    rows = [(option, paid) for option, paid in every if option.on_front]
+    front = [option for option, _ in rows]
     body: list[Block] = [
-        "\n".join(f"- {escape(line)}" for line in advice(found)[1:]),
+        "\n".join(f"- {escape(line)}" for line in advice(said)[1:]),
         (
             "`goemo-eval recommend records.json` asks again under limits of your own. No cell beats one of "
             "these in everything:"
@@ -202,9 +205,19 @@ def _behind(found: Recommendation) -> list[Block]:
                 "mean over seeds" if any(len(o.seeds) > 1 for o in front) else "",
                 [number(o.macro_f1) for o in front],
             ),
+            Column(
+                "over the floor",
+                f"test Macro-F1 minus {FLOOR}'s at the shown seed, paired 95 % interval",
+                [spread(p.gain.low, p.gain.high, signed=True) if p.gain else DASH for _, p in rows],
+            ),
+            Column(
+                f"points per {PAID_IN[said.ranked_by]}",
+                "hundredths of Macro-F1, gained beyond chance, for each one beyond the floor's",
+                [number(p.per_cost, 2, signed=True) for _, p in rows],
+            ),
             Column("p95 (ms)", "per batch", [number(o.p95_ms, 1) for o in front]),
             Column("size (MB)", "on disk", [number(o.size_mb, 1) for o in front]),
             Column("memory (MB)", "at most", [number(o.peak_rss_mb, 0) for o in front]),
         ),
     ]
-    return [Fold(f"{found.scheme}: what would change the answer, and the Pareto front", body)]
+    return [Fold(f"{said.scheme}: what would change the answer, and the Pareto front", body)]

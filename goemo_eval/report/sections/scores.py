@@ -11,6 +11,7 @@ from goemo_eval.report.findings import Findings
 from goemo_eval.report.floor import FLOOR, floor_of, is_floor, is_worth_it
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.sections.columns import cell_columns
+from goemo_eval.report.sections.ladder import ladder
 from goemo_eval.report.seeds import over_seeds_text, seed_finding, seed_fold, seed_note
 from goemo_eval.report.text import DASH, encoder_name, escape, listed, number, spread
 from goemo_eval.report.times import short
@@ -33,6 +34,7 @@ def scores_section(found: Findings, picture: Picture | None) -> list[Block]:
         *_table(view, found.intervals),
         *_unscored(view),
         *([picture] if picture else []),
+        *ladder(view, found.intervals),
         *seed_fold(view),
         *_strategies(view.shown),
     ]
