@@ -30,7 +30,7 @@ from goemo_eval.report.findings import find
 from goemo_eval.report.intervals import Intervals
 
 Make = Callable[..., Record]
-NONE = Intervals({}, {}, {}, {})
+NONE = Intervals({}, {}, {}, {}, {})
 
 
 def cells(make_record: Make, *encoders: str) -> list[Record]:
@@ -144,6 +144,17 @@ def test_unstable_times_are_not_drawn(full: list[Record], busy: Load) -> None:
     labels = {axes.get_xlabel() for axes in drawn(draw_int8, loaded).axes}
     assert labels == {"", "INT8 minus FP32, test Macro-F1, paired 95 %"}
     assert "Times are left out" in pictures_of(View(loaded))["cost"].alt
+
+
+def test_a_scheme_without_times_takes_none_from_the_other(full: list[Record]) -> None:
+    some = [r.model_copy(update={"latency": {}}) if r.cell.scheme == "raw" else r for r in full]
+    figure = drawn(draw_cost, some)
+    assert "ms per batch, p50 to p95" in {axes.get_xlabel() for axes in figure.axes}
+    said = {text.get_text() for axes in figure.axes for text in axes.texts}
+    assert said == {"no times to compare"}
+    told = pictures_of(View(some))["cost"].alt
+    assert "Times reach from the median" in told
+    assert "Times of raw are left out" in told
 
 
 def test_of_many_cells_the_best_are_drawn(sixty_four: list[Record]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
+from goemo_eval.measure.scenarios import Latency
 from goemo_eval.records.schema import Record
 from goemo_eval.records.view import View
 from goemo_eval.report.figures.drawing import (
@@ -28,6 +29,7 @@ from goemo_eval.report.times import not_ranked
 
 _PALE = 0.4
 """Opacity of BF16, between hollow and filled."""
+_MIDDLE: dict[str, Any] = {"ha": "center", "va": "center", "color": GREY}
 MOST_ROWS = 16
 """Of a scheme; of more cells, those that no other beats are shown, then the highest Macro-F1s."""
 
@@ -37,7 +39,7 @@ def cost_rows(view: View) -> dict[str, list[Record]]:
     found = {}
     for scheme in view.schemes:
         shown = view.shown.of_scheme(scheme)
-        timed = has_times(view)
+        timed = has_times(shown)
         rows = sorted(shown.scored, key=lambda r: (_cost(r, timed=timed), r.cell.id))
         if len(rows) > MOST_ROWS:
             kept = _front(rows, timed=timed) | {r.cell for r in rows if is_floor(r)}
@@ -52,9 +54,14 @@ def cost_rows(view: View) -> dict[str, list[Record]]:
     return found
 
 
-def has_times(view: View) -> bool:
-    """Return whether the scored cells can be ranked by their times per batch."""
-    scored = view.shown.scored
+def timed_schemes(view: View) -> list[str]:
+    """Return the schemes whose scored cells can be ranked by their times per batch."""
+    return [name for name in view.schemes if has_times(view.shown.of_scheme(name))]
+
+
+def has_times(shown: View) -> bool:
+    """Return whether the scored cells of a scheme, each at one seed, can be ranked by their times per batch."""
+    scored = shown.scored
     return all("real" in r.latency for r in scored) and not not_ranked(scored, "real")
 
 
@@ -66,9 +73,9 @@ def cost_height(view: View) -> float:
 
 def draw_cost(figure: Figure, view: View, intervals: Intervals) -> None:
     """Draw a line per cell: Macro-F1, milliseconds per batch, size; filled INT8, hollow FP32, pale BF16."""
-    by_scheme, timed = cost_rows(view), has_times(view)
+    by_scheme, with_times = cost_rows(view), timed_schemes(view)
     names = {scheme: [row_name(r) for r in rows] for scheme, rows in by_scheme.items()}
-    panels = row_axes(figure, names, [1.3, 1.0, 0.8] if timed else [1.3, 1.0])
+    panels = row_axes(figure, names, [1.3, 1.0, 0.8] if with_times else [1.3, 1.0])
     styles = encoder_styles(view)
     scores: list[float] = []
     for scheme, (score_axes, *cost_axes) in panels.items():
@@ -78,17 +85,22 @@ def draw_cost(figure: Figure, view: View, intervals: Intervals) -> None:
             interval_bar(score_axes, y, ends, look["mec"], across=True)
             score_axes.plot(_f1(record), y, "o", **look)
             scores += [_f1(record), *(ends or ())]
-            if timed:
+            if scheme in with_times:
                 real = record.latency["real"]
                 x = [real.p50_s * 1e3, real.p95_s * 1e3]
                 cost_axes[0].plot(x, [y, y], "-", color=look["mec"], lw=1.4, zorder=2)
                 cost_axes[0].plot(x[1], y, "o", **look)
             cost_axes[-1].plot(_size(record), y, "o", **look)
+        if with_times and scheme not in with_times:
+            cost_axes[0].text(
+                0.5, 0.5, "no times to compare", **_MIDDLE, transform=cost_axes[0].transAxes
+            )
         floor = floor_of(view.of_scheme(scheme))
         if floor:
             score_axes.axvline(_f1(floor), color=GREY, ls=":", lw=1.2, zorder=1)
     rows = [record for found in by_scheme.values() for record in found]
-    _label(list(panels.values())[-1], rows, scores, timed=timed)
+    times = [r.latency["real"] for name in with_times for r in by_scheme.get(name, ())]
+    _label(list(panels.values())[-1], rows, scores, times)
     keys = [point("FP32", "o", BLACK, hollow=True), point("INT8", "o", BLACK)]
     if any(record.cell.precision == "bf16" for record in rows):
         keys.insert(1, point("BF16", "o", GREY))
@@ -98,13 +110,12 @@ def draw_cost(figure: Figure, view: View, intervals: Intervals) -> None:
 
 
 def _label(
-    axes: Sequence[Any], rows: Sequence[Record], scores: list[float], *, timed: bool
+    axes: Sequence[Any], rows: Sequence[Record], scores: list[float], times: Sequence[Latency]
 ) -> None:
     """Set the axes that all schemes share."""
     axes[0].set_xlim(*score_limits(scores))
     axes[0].set_xlabel("test Macro-F1, 95 % over texts")
-    if timed:
-        times = [r.latency["real"] for r in rows]
+    if times:
         seconds = [v * 1e3 for t in times for v in (t.p50_s, t.p95_s)]
         log_axis(axes[1], "ms per batch, p50 to p95", seconds, room=6)
     log_axis(axes[-1], "MB on disk", [_size(r) for r in rows], room=6)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from goemo_eval.records.view import View
 from goemo_eval.report.document import Picture
-from goemo_eval.report.figures.cost import cost_height, cost_rows, draw_cost, has_times
+from goemo_eval.report.figures.cost import cost_height, cost_rows, draw_cost, timed_schemes
 from goemo_eval.report.figures.drawing import STYLE, new_figure, save
 from goemo_eval.report.figures.int8 import draw_int8, int8_height, int8_rows
 from goemo_eval.report.figures.probabilities import (
@@ -24,7 +24,7 @@ from goemo_eval.report.figures.probabilities import (
 from goemo_eval.report.figures.scores import draw_scores, scores_height
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.seeds import seed_note
-from goemo_eval.report.text import lower_names
+from goemo_eval.report.text import escape, listed, lower_names
 
 
 class Plot(NamedTuple):
@@ -53,11 +53,12 @@ def _cost(view: View) -> str:
     hidden = len(view.shown.scored) - sum(map(len, cost_rows(view).values()))
     pale = ", pale BF16" if any(r.cell.precision == "bf16" for r in view) else ""
     text = f"A line per scored cell, the cheapest first: hollow FP32, filled INT8{pale}. "
-    text += (
-        "Times reach from the median to the 95th percentile."
-        if has_times(view)
-        else "Times are left out, since they cannot be compared: the size stands for the cost."
-    )
+    timed = timed_schemes(view)
+    if timed:
+        text += "Times reach from the median to the 95th percentile."
+    if untimed := [escape(name) for name in cost_rows(view) if name not in timed]:
+        of = f" of {listed(untimed)}" if timed else ""
+        text += f"{' ' * bool(timed)}Times{of} are left out, since they cannot be compared: the size stands for the cost."
     if hidden:
         text += (
             f" {hidden} cells that cost more and score less are left out; cells.csv has them all."
