@@ -304,6 +304,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         lines = ["nothing was measured: no selected test asked for a goemo_cell"]
     if _REPORT in config.stash:
         lines.append(f"report in {config.stash[_REPORT]}")
+        wanted = config.getoption("benchmark_json", None)
+        if wanted and not config._benchmarksession.benchmarks:  # type: ignore[attr-defined]
+            lines.append(
+                f"{wanted} was not written: pytest-benchmark keeps what was timed alone; the gate reads "
+                f"{config.stash[_REPORT].parent / 'records.json'} as well"
+            )
     for line in _lines(*lines):
         terminalreporter.write_line(line)
     if _MISTAKE in config.stash:

@@ -145,9 +145,12 @@ def test_cells_of_an_engine_that_is_not_installed_are_skipped_with_the_command(
 def test_disabled_benchmarks_score_and_time_nothing(
     main_job: Run, pytester: pytest.Pytester
 ) -> None:
-    result = main_job("--benchmark-disable", "--goemo-precisions=fp32")
+    result = main_job("--benchmark-disable", "--benchmark-json=b.json", "--goemo-precisions=fp32")
     result.assert_outcomes(passed=4, skipped=2)
     (record,) = read_records(pytester.path / "r" / "records.json")
+    assert not (pytester.path / "b.json").exists()
+    said = next(line for line in lines_of_ours(result) if "b.json" in line)
+    assert said.endswith(f"the gate reads {pytester.path / 'r' / 'records.json'} as well")
     assert record.scores is not None
     assert (record.latency, record.offline, record.split_latency_s) == ({}, None, None)
 

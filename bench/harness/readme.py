@@ -10,6 +10,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from bench.marks import put_between
 from goemo_eval.files import write_atomic
 
 from .lines import Line, lines, shown, times
@@ -46,9 +47,7 @@ def _reached(line: Line, dot_products: bool) -> str:
 
 def written(readme: str, block: str) -> str:
     """Return the README with the table between its marks."""
-    before, rest = readme.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{block}\n{END}{after}"
+    return put_between(readme, BEGIN, END, block)
 
 
 def main() -> None:
