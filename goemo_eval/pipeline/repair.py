@@ -212,7 +212,7 @@ def given_back(
     Parameters
     ----------
     kept : tuple of str
-        Layers that are enough.
+        Layers that are enough; none of them in FP32 is taken to be too few.
     found : Tried
         Their score.
     attempt : callable
@@ -229,7 +229,7 @@ def given_back(
     size, left = len(kept) // 2, MOST_GIVEN_BACK
     while size and left:
         start = 0
-        while start < len(kept) and left:
+        while start < len(kept) and left and len(kept) > size:  # none at all is known to be too few
             fewer = kept[:start] + kept[start + size :]
             tried = attempt(fewer)
             left -= 1

@@ -250,5 +250,6 @@ def test_what_the_others_make_needless_is_given_back(needed: set[int], count: in
     assert list(left) == [name for name in kept if name in left]
     assert found == Tried(0.5, 1 - len(left) / 20)
     assert len(tried) <= MOST_GIVEN_BACK
+    assert () not in tried  # which the search began with
     if len(must) <= 1 and count > 1:  # half of it at least is needless, and is found so at once
         assert len(left) <= (count + 1) // 2
