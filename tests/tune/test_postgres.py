@@ -87,7 +87,7 @@ def start(
     storage: str, tmp_path: Path, tsv_dir: Callable[..., Path], tiny_weights_dir: Path
 ) -> Iterator[Callable[[str], Worker]]:
     """Start a worker with a store of its own, as on a machine of its own."""
-    (tmp_path / "space.toml").write_text("epochs = [4, 5]\nlearning_rate = [1e-4, 3e-4, 1e-3]\n")
+    (tmp_path / "space.toml").write_text("epochs = [4, 5]\nlearning_rate = [1e-4, 1e-3]\n")
     (tmp_path / "base.toml").write_text(
         "epochs = 1\nbatch_size = 16\nlearning_rate = 1e-3\nschedule = 'linear'\n"
         "weight_decay = 0.01\nwarmup_ratio = 0.1\nmax_length = 16\n"
@@ -157,8 +157,8 @@ def test_one_of_two_workers_is_killed_and_no_trial_is_lost_or_run_twice(
     found = trials(storage)
     done = [trial for trial in found if trial.state.name == "COMPLETE"]
     points = sorted((t.params["epochs"], t.params["learning_rate"]) for t in done)
-    assert points == [(e, r) for e in (4, 5) for r in (1e-4, 3e-4, 1e-3)]
-    assert printed.count("complete") == 6
+    assert points == [(e, r) for e in (4, 5) for r in (1e-4, 1e-3)]
+    assert printed.count("complete") == 4
     lost = [t for t in found if t.state.name == "FAIL" and "worker" in t.user_attrs]
     assert [t.user_attrs["worker"].split()[-1] for t in lost] == [str(doomed.pid)]
     again = [t for t in done if "retry_of" in t.user_attrs]

@@ -67,8 +67,8 @@ def finished(tmp_path: Path) -> list[optuna.trial.FrozenTrial]:
 
 
 def test_grid_killed_in_the_middle_then_two_workers(command: Command, tmp_path: Path) -> None:
-    """2 x 3 points end as six finished trials, none twice, whoever ran them."""
-    space = "epochs = [4, 5]\nlearning_rate = [1e-4, 3e-4, 1e-3]\n"
+    """2 x 2 points end as four finished trials, none twice, whoever ran them."""
+    space = "epochs = [4, 5]\nlearning_rate = [1e-4, 1e-3]\n"
     arguments = command(space, "--sampler", "grid", "--no-prune")
 
     def start() -> subprocess.Popen[str]:
@@ -94,20 +94,20 @@ def test_grid_killed_in_the_middle_then_two_workers(command: Command, tmp_path: 
     first.send_signal(signal.SIGKILL)
     first.communicate()
     before = len(finished(tmp_path))
-    assert 1 <= before < 6
+    assert 1 <= before < 4
     workers = [start(), start()]
     outputs = [worker.communicate(timeout=600) for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], outputs
     done = finished(tmp_path)
     points = [(t.params["epochs"], t.params["learning_rate"]) for t in done]
-    assert sorted(points) == [(e, r) for e in (4, 5) for r in (1e-4, 3e-4, 1e-3)]
+    assert sorted(points) == [(e, r) for e in (4, 5) for r in (1e-4, 1e-3)]
     lost = [t for t in trials_of(tmp_path) if t.state.name == "FAIL" and "worker" in t.user_attrs]
     assert len(lost) == 1  # the killed worker's
     assert [t.user_attrs["retry_of"] for t in done if "retry_of" in t.user_attrs] == [
         lost[0].number
     ]
     assert len({t.user_attrs["worker"] for t in done}) == 3
-    assert outputs[0][0].count("complete") == 6
+    assert outputs[0][0].count("complete") == 4
     assert not list((tmp_path / "store" / "tune" / "tiny-raw-space").glob("*.partial"))
 
 
