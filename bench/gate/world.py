@@ -126,11 +126,3 @@ def noisier(texts: Texts, baseline: Model, loss: float) -> Model:
     return losing(
         texts, baseline, loss, lambda x: replace(baseline, private=x), (baseline.private, 2.0)
     )
-
-
-def changed_share(texts: Texts, model: Model, rng: np.random.Generator) -> float:
-    """Return flips as a share of the positive decisions, between two such models of one quality."""
-    thresholds = thresholds_of(texts, model)
-    truth, hard = texts.truth(rng), texts.noise(rng)
-    first, second = (model.decide(truth, hard, texts.noise(rng), thresholds) for _ in range(2))
-    return float((first != second).sum() / first.sum())

@@ -114,18 +114,6 @@ def records_in(content: Any, where: str | Path) -> list[Record]:
     return [records[cell] for cell in sorted(records)]
 
 
-def read_provenance(path: str | Path) -> Provenance:
-    """Read what a file of records says of itself; of pytest-benchmark's JSON, nothing.
-
-    Raises
-    ------
-    RecordError
-        If the file is missing, no JSON, or its provenance is malformed.
-    """
-    path = Path(path)
-    return _provenance(read_json(path, error=RecordError, allow_nan=True), path)
-
-
 def join_records(paths: Sequence[str | Path]) -> tuple[list[Record], Provenance]:
     """Read records of several runs as one, say of more seeds or of another machine's encoders.
 
@@ -144,7 +132,7 @@ def join_records(paths: Sequence[str | Path]) -> tuple[list[Record], Provenance]
     Raises
     ------
     RecordError
-        As `read_records` and `read_provenance`; also if two files hold different records of one
+        As `read_records`; also if a file's provenance is malformed, two files hold different records of one
         cell, or were measured on different data.
     """
     records: dict[str, tuple[Record, str | Path]] = {}
