@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import random
 import shutil
@@ -23,8 +22,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from goemo_eval.data.sources import sample_dir
 from goemo_eval.models.encoders import find_weights, get_encoder
@@ -41,7 +41,7 @@ warmup_ratio = 0.1
 max_length = 64
 head_bias = "prior"
 """
-SPARED = 0.4
+SPARED = 0.2
 POLL_S = 0.02
 ROWS = {"train": 320, "dev": 96, "test": 96}
 
@@ -86,12 +86,18 @@ def prepare(scratch: Path) -> list[str]:
     ]
 
 
+class Moment(NamedTuple):
+    """When a run is killed: so long after it was first seen at a step."""
+
+    step: str
+    after_s: float
+
+
 def run(
-    command: list[str], store: Path, reports: Path, *, kill_after_s: float = math.inf
+    command: list[str], store: Path, reports: Path, *, kill_at: Moment | None = None
 ) -> tuple[dict[str, float], bool]:
-    """Run the command, perhaps killing it after some seconds; return when each step was seen first, and whether it was killed."""
-    began_s = time.monotonic()
-    seen: dict[str, float] = {}
+    """Run the command, perhaps killing it; return when each step was seen first, and whether it was killed."""
+    began_s, seen, dies = time.time(), dict[str, float](), False
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(  # noqa: S603 - this interpreter
             [*command, "--store", str(store), "--reports", str(reports)],
@@ -99,8 +105,10 @@ def run(
             stderr=said,
             start_new_session=True,
         )
-        while (ended := process.poll()) is None and time.monotonic() - began_s < kill_after_s:
-            seen.setdefault(reached(store, reports), time.monotonic() - began_s)
+        while (ended := process.poll()) is None and not dies:
+            now_s = time.time() - began_s
+            seen.setdefault(reached(store, reports, since_s=began_s), now_s)
+            dies = kill_at is not None and now_s - seen.get(kill_at.step, now_s) > kill_at.after_s
             time.sleep(POLL_S)
         if ended is None:
             # The run alone is killed: its children must notice by themselves.
@@ -109,12 +117,12 @@ def run(
         elif ended:
             said.seek(0)
             raise SystemExit(f"the run failed: {said.read().decode(errors='replace')[-2000:]}")
-    seen["end"] = time.monotonic() - began_s
+    seen["end"] = time.time() - began_s
     return seen, ended is None
 
 
-def reached(store: Path, reports: Path) -> str:
-    """Return the step that a run is at: the first of which nothing is kept."""
+def reached(store: Path, reports: Path, *, since_s: float) -> str:
+    """Return the step that a run is at which began at a time: the first of which nothing is kept."""
     for kind, step in (
         (FitKey.kind, "training"),
         (ConvertKey.kind, "conversion"),
@@ -122,14 +130,18 @@ def reached(store: Path, reports: Path) -> str:
     ):
         if not any((store / kind).glob("*")):
             return step
-    return "reporting" if any(reports.rglob("*")) else "timing"
+    with suppress(FileNotFoundError):  # written aside, and renamed meanwhile
+        if any(path.lstat().st_mtime > since_s for path in [reports, *reports.rglob("*")]):
+            return "reporting"
+    return "timing"
 
 
-def draw(seen: dict[str, float], rng: random.Random) -> float:
-    """Draw a moment of a run whose steps were seen first at these times, all steps alike."""
-    begins = [*seen.values()]
-    step = rng.randrange(len(begins) - 1)
-    return rng.uniform(begins[step], begins[step + 1])
+def draw(undisturbed: dict[str, float], at: str, rng: random.Random) -> Moment:
+    """Draw a moment of a run that begins at a step: all steps from there on alike, however long they take."""
+    steps = [*undisturbed]
+    place = rng.randrange(steps.index(at), len(steps) - 1)
+    lasts_s = undisturbed[steps[place + 1]] - undisturbed[steps[place]]
+    return Moment(steps[place], rng.uniform(0, lasts_s))
 
 
 def found(reports: Path) -> dict[str, Any]:
@@ -170,14 +182,14 @@ def main() -> None:
         for _ in progress(range(options.kills), desc="kills", leave=True):
             killed = False
             while not killed:
-                # Of ten that follow a kill, four are left to come to their end.
+                # Of ten that follow a kill, two are left to come to their end for certain.
                 spare = bool(moments) and store.exists() and rng.random() < SPARED
-                after_s = math.inf if spare else draw(undisturbed, rng)
-                again = any(reports.rglob("*"))
-                seen, killed = run(command, store, reports, kill_after_s=after_s)
+                at = reached(store, reports, since_s=time.time())
+                kill_at = None if spare else draw(undisturbed, at, rng)
+                seen, killed = run(command, store, reports, kill_at=kill_at)
                 if killed:
                     moments.append(round(seen["end"], 2))
-                    during["timing or reporting again" if again else reached(store, reports)] += 1
+                    during[[*seen][-2]] += 1
                     continue
                 ended += 1
                 other += found(reports) != expected
