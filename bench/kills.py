@@ -82,7 +82,7 @@ def prepare(scratch: Path) -> list[str]:
             "--recipe",
             str(scratch / "recipe.toml"),
         ),
-        *("--schemes", "raw", "--engines", "torch", "--timing", "quick"),
+        *("--schemes", "raw", "--engines", "torch", "--timing", "quick", "--threads", "1"),
     ]
 
 
