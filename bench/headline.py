@@ -1,8 +1,9 @@
-"""The README's table of results, made of ``reports/goemotions``: ``python -m bench.headline``."""
+"""The README's table of results, made of ``reports/ladder``: ``python -m bench.headline``."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tabulate import tabulate
@@ -19,7 +20,7 @@ from goemo_eval.report.study.published import load_study
 from goemo_eval.report.text import spread
 
 ROOT = Path(__file__).resolve().parents[1]
-RECORDS = "reports/goemotions/records.json"
+RECORDS = "reports/ladder/records.json"
 BEGIN, END = "<!-- results: python -m bench.headline -->", "<!-- end of results -->"
 SCHEMES = ("raw", "simplified")
 NONE = ""
@@ -27,22 +28,24 @@ NONE = ""
 
 def table(view: View) -> str:
     """Return a row for each encoder, the fewest parameters first, under the study's own range."""
-    intervals = resample(view, {})
+    intervals, schemes = resample(view, {}), [name for name in SCHEMES if name in view.schemes]
     by_encoder: dict[str, dict[str, Reference]] = {}
     for reference in view.references:
         by_encoder.setdefault(reference.shown.cell.encoder, {})[reference.shown.cell.scheme] = (
             reference
         )
     order = sorted(by_encoder.items(), key=lambda item: _place(next(iter(item[1].values())).shown))
-    rows = [["the study's four", *_published(), *[NONE] * 5]]
+    rows = [["the study's four", *_published(schemes), *[NONE] * 5]]
     for encoder, found in order:
-        scored = [cell for s in SCHEMES for cell in _scored(found.get(s), intervals)]
-        rows.append([f"`{encoder}`", *scored, *_deployed(view, encoder)])
+        scored = [cell for s in schemes for cell in _scored(found.get(s), intervals)]
+        rows.append(
+            [f"`{encoder}`", *scored, *_deployed(view.shown.of_scheme(schemes[0]), encoder)]
+        )
     head = [
         "encoder",
-        *(word for s in SCHEMES for word in (f"`{s}`", "over the floor")),
+        *(word for s in schemes for word in (f"`{s}`", "over the floor")),
         "INT8, the quickest engine",
-        "`raw`",
+        f"`{schemes[0]}`",
         "ms per batch",
         "texts/s",
         "MB",
@@ -55,10 +58,10 @@ def _place(record: Record) -> tuple[bool, bool, int]:
     return not is_floor(record), record.cell.encoder.endswith(MIXED), record.parameters
 
 
-def _published() -> list[str]:
+def _published(schemes: Sequence[str]) -> list[str]:
     """Return the range of the study's scores under each scheme, and nothing beside it."""
     said = []
-    for scheme in SCHEMES:
+    for scheme in schemes:
         scores = [cell.test for cell in load_study().cells if cell.scheme == scheme]
         said += [f"{min(scores):.3f} to {max(scores):.3f}", NONE]
     return said
@@ -76,11 +79,11 @@ def _scored(reference: Reference | None, intervals: Intervals) -> list[str]:
     return [f"{summary.test_macro_f1.mean:.3f}{several}", f"{strong}{over}{strong}"]
 
 
-def _deployed(view: View, encoder: str) -> list[str]:
-    """Return engine, test Macro-F1, times and size of the quickest INT8 cell under the first scheme."""
+def _deployed(shown: View, encoder: str) -> list[str]:
+    """Return engine, test Macro-F1, times and size of an encoder's quickest INT8 cell under one scheme."""
     cells = [
         record
-        for record in view.shown.of_scheme(SCHEMES[0]).scored
+        for record in shown.scored
         if (record.cell.encoder, record.cell.precision) == (encoder, "int8") and record.latency
     ]
     if not cells:
