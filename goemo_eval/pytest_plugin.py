@@ -102,7 +102,7 @@ def _refuse_company(config: pytest.Config) -> None:
 
 
 def _options(config: pytest.Config) -> Options:
-    from goemo_eval.options import find_run_file, read_options
+    from goemo_eval.run_file import find_run_file, read_options
 
     named = config.getoption(f"{PREFIX}file")
     # A project within another, such as an example of a repository, has its own.

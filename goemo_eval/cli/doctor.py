@@ -32,7 +32,7 @@ def doctor(
     weights or a store that were named cannot be used.
     """
     from goemo_eval.doctor import UNUSABLE, examine
-    from goemo_eval.options import find_run_file
+    from goemo_eval.run_file import find_run_file
 
     options = read_run_options(file, {"data": data})
     findings = examine(options, run_file=file or find_run_file(Path()))

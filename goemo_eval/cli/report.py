@@ -227,8 +227,8 @@ def _texts(source: str, records: Sequence[Record]) -> dict[str, Sequence[str]]:
     """Return the texts that were scored under each scheme."""
     from dataclasses import replace
 
-    from goemo_eval.options import find_run_file, read_options
     from goemo_eval.pipeline.cells import matrix
+    from goemo_eval.run_file import find_run_file, read_options
 
     plan = matrix(read_options({"data": source}, run_file=find_run_file(Path.cwd()))).plan
     sha256 = plan.dataset.splits["test"].sha256

@@ -252,7 +252,7 @@ def one_cell(encoder: str, scheme: str, seed: int) -> dict[str, Any]:
 
 def read_run_options(file: Path | None, given: dict[str, Any]) -> Options:
     """Return a command's options, over those of a run file."""
-    from goemo_eval.options import find_run_file, read_options
+    from goemo_eval.run_file import find_run_file, read_options
 
     return read_options(given, run_file=file or find_run_file(Path()))
 

@@ -8,9 +8,9 @@ import pytest
 
 from goemo_eval.engines import registry
 from goemo_eval.errors import GoemoError, OptionError
-from goemo_eval.options import read_options
 from goemo_eval.pipeline import cells
 from goemo_eval.pipeline.cells import Matrix, matrix
+from goemo_eval.run_file import read_options
 
 CSV = "text,labels\n" + "".join(
     f'"text {i} {"bug" if i % 2 else "bill"}","{"bug" if i % 2 else "billing"}"\n'

@@ -10,8 +10,8 @@ import pytest
 
 from goemo_eval.errors import GoemoError
 from goemo_eval.models.encoders import get_encoder
-from goemo_eval.options import read_options
 from goemo_eval.pipeline.cells import Matrix, matrix
+from goemo_eval.run_file import read_options
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OTHER = "f" * 40

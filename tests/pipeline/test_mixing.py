@@ -21,7 +21,6 @@ from goemo_eval.measure.thresholds import sigmoid
 from goemo_eval.models.checkpoint import read_checkpoint
 from goemo_eval.models.encoders import Encoder, Weights, get_encoder
 from goemo_eval.models.manifest import MANIFEST
-from goemo_eval.options import read_options
 from goemo_eval.pipeline import fitting
 from goemo_eval.pipeline.assemble import add_times, measure
 from goemo_eval.pipeline.cells import matrix
@@ -30,6 +29,7 @@ from goemo_eval.pipeline.mixing import UNFITTED, WEIGHTS, choose_weight, mixed
 from goemo_eval.pipeline.repair import repair
 from goemo_eval.pipeline.steps import artifact, convert, predict
 from goemo_eval.records.schema import Cell
+from goemo_eval.run_file import read_options
 
 RunOf = Callable[..., Run]
 ENGINES = ("torch", "onnxruntime", "openvino")

@@ -15,12 +15,13 @@ from goemo_eval.engines import registry
 from goemo_eval.errors import EngineError, OptionError
 from goemo_eval.measure.machine_load import Load
 from goemo_eval.measure.probe import Probe, Probed
-from goemo_eval.options import Options, read_options
+from goemo_eval.options import Options
 from goemo_eval.pipeline import probing
 from goemo_eval.pipeline.cells import matrix
 from goemo_eval.pipeline.probing import FILE, probe_key, shortlist
 from goemo_eval.pipeline.store import Store
 from goemo_eval.records.files import read_records
+from goemo_eval.run_file import read_options
 
 Out = tuple[int, str, str]
 NEURAL = ("torch", "onnxruntime", "openvino")

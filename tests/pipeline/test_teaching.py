@@ -15,7 +15,6 @@ from goemo_eval.errors import CheckpointError, OptionError
 from goemo_eval.models.checkpoint import Checkpoint
 from goemo_eval.models.cross_fitting import unseen_logits
 from goemo_eval.models.manifest import MANIFEST
-from goemo_eval.options import read_options
 from goemo_eval.pipeline.cells import matrix
 from goemo_eval.pipeline.fitting import Run, fit
 from goemo_eval.pipeline.keys import DistilKey, FitKey
@@ -23,6 +22,7 @@ from goemo_eval.pipeline.plan import Plan
 from goemo_eval.pipeline.store import Store
 from goemo_eval.pipeline.teaching import learned, lessons_of
 from goemo_eval.records.schema import Cell
+from goemo_eval.run_file import read_options
 
 CELL = Cell(encoder="tiny", scheme="raw", engine="torch", precision="fp32")
 

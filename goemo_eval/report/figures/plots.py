@@ -105,7 +105,9 @@ PLOTS: Mapping[str, Plot] = {
         cost_height,
         draw_cost,
     ),
-    "int8": Plot("Figure 3. What lower precision costs and brings", _int8, int8_rows, int8_height, draw_int8),
+    "int8": Plot(
+        "Figure 3. What lower precision costs and brings", _int8, int8_rows, int8_height, draw_int8
+    ),
     "reliability": Plot(
         "Figure 4. Reliability of the probabilities",
         _reliability,
