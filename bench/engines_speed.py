@@ -34,7 +34,8 @@ from goemo_eval.errors import GoemoError
 from goemo_eval.files import write_atomic
 from goemo_eval.frozen import DEFAULT_PRECISIONS
 from goemo_eval.measure.environment import load_average, versions
-from goemo_eval.models.encoders import encoder_names, find_weights, get_encoder
+from goemo_eval.models.encoders import encoder_names, get_encoder
+from goemo_eval.models.weights import find_weights
 from goemo_eval.models.writing import write_untrained
 from goemo_eval.pipeline.steps import CALIBRATION_TEXTS, spread
 from goemo_eval.progress import progress

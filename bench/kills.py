@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from goemo_eval.data.sources import sample_dir
-from goemo_eval.models.encoders import find_weights, get_encoder
+from goemo_eval.models.encoders import get_encoder
+from goemo_eval.models.weights import find_weights
 from goemo_eval.pipeline.keys import ConvertKey, DecideKey, FitKey
 from goemo_eval.progress import progress
 from goemo_eval.records.files import read_records

@@ -14,7 +14,8 @@ from goemo_eval.measure.environment import (
     python_version,
     versions,
 )
-from goemo_eval.models.encoders import encoder_names, find_weights, get_encoder, read_encoders
+from goemo_eval.models.encoders import encoder_names, get_encoder, read_encoders
+from goemo_eval.models.weights import find_weights
 from goemo_eval.options import Options
 from goemo_eval.pipeline.cells import SAMPLE, dataset_of
 from goemo_eval.pipeline.hub import with_hub_encoders

@@ -33,8 +33,8 @@ from goemo_eval.records.schema import (
 if TYPE_CHECKING:  # what a fixture needs it imports itself: most tests need no model and no data
     from goemo_eval.data.dataset import Split
     from goemo_eval.models.checkpoint import Checkpoint
-    from goemo_eval.models.encoders import Weights
     from goemo_eval.models.recipes import Recipe
+    from goemo_eval.models.weights import Weights
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("tests", deadline=None)
@@ -127,7 +127,8 @@ def short_sample(sample: dict[str, Split]) -> dict[str, Split]:
 
 @pytest.fixture(scope="session")
 def minilm_weights() -> Weights:
-    from goemo_eval.models.encoders import find_weights, get_encoder
+    from goemo_eval.models.encoders import get_encoder
+    from goemo_eval.models.weights import find_weights
 
     weights = find_weights(get_encoder("minilm"))
     assert weights.kind == "pretrained", weights.reason
@@ -181,7 +182,7 @@ def tiny_weights_dir(tmp_path_factory: pytest.TempPathFactory, minilm_weights: W
     import torch
     from transformers import BertConfig, BertModel
 
-    from goemo_eval.models.encoders import load_tokenizer
+    from goemo_eval.models.weights import load_tokenizer
 
     directory = tmp_path_factory.mktemp("tiny")
     torch.manual_seed(0)

@@ -19,9 +19,10 @@ from goemo_eval.data.schemes import get_scheme
 from goemo_eval.engines.classifier import load_classifier
 from goemo_eval.models.batches import training_rows
 from goemo_eval.models.compute import has_bf16
-from goemo_eval.models.encoders import build_model, find_weights, get_encoder, load_tokenizer
+from goemo_eval.models.encoders import get_encoder
 from goemo_eval.models.recipes import Recipe, load_recipe
 from goemo_eval.models.training import fine_tune
+from goemo_eval.models.weights import build_model, find_weights, load_tokenizer
 
 from .settings import SCHEME, Settings
 from .turns import in_turns

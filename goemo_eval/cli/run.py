@@ -163,7 +163,7 @@ def _train_together(found: Matrix, out: Path | None, kept: Path | None) -> None:
     """Fine-tune one cell on all processes that torchrun started; they cannot wait for one another's store."""
     import shutil
 
-    from goemo_eval.models.encoders import find_weights
+    from goemo_eval.models.weights import find_weights
     from goemo_eval.pipeline.store import Store, default_store
     from goemo_eval.pipeline.teaching import learned, lessons_of
     from goemo_eval.pipeline.work import fit_checkpoint

@@ -16,7 +16,7 @@ from goemo_eval.models.batches import repeat_factors, train_batches, training_ro
 from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint
 from goemo_eval.models.directory import sha256_of_files
 from goemo_eval.models.distillation import Teacher, taught_loss, with_teacher
-from goemo_eval.models.encoders import Encoder, Weights
+from goemo_eval.models.encoders import Encoder
 from goemo_eval.models.head import fit_head, shift_prior
 from goemo_eval.models.losses import loss_of
 from goemo_eval.models.manifest import Compute
@@ -27,6 +27,7 @@ from goemo_eval.models.recipes import Recipe, effective_compute
 from goemo_eval.models.states import discard_broken_states, last_state, state_keeper
 from goemo_eval.models.telling import ProgressLine
 from goemo_eval.models.validation import Validation, watch
+from goemo_eval.models.weights import Weights
 from goemo_eval.models.writing import check_empty, start, write_checkpoint
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from goemo_eval.errors import CheckpointError
 from goemo_eval.models.checkpoint import Checkpoint, check_length, write_manifest
 from goemo_eval.models.directory import read_directory
-from goemo_eval.models.encoders import Encoder, Weights, build_model, load_tokenizer
+from goemo_eval.models.encoders import Encoder
 from goemo_eval.models.manifest import Compute, Manifest
 from goemo_eval.models.probing import check_forward, embedding_rows
 from goemo_eval.models.quiet import quiet_transformers
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.tokenizer import check_vocabulary
+from goemo_eval.models.weights import Weights, build_model, load_tokenizer
 
 if TYPE_CHECKING:
     from goemo_eval.data.schemes import Scheme

@@ -19,12 +19,13 @@ from goemo_eval.frozen import MIXED
 from goemo_eval.measure.environment import versions
 from goemo_eval.measure.scenarios import texts_sha256
 from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint
-from goemo_eval.models.encoders import Encoder, find_weights
+from goemo_eval.models.encoders import Encoder
 from goemo_eval.models.layers import base_of
 from goemo_eval.models.linear import ENCODER as FLOOR
 from goemo_eval.models.linear import LinearOptions
 from goemo_eval.models.mixture import encoder_of, is_mixed
 from goemo_eval.models.recipes import effective_compute
+from goemo_eval.models.weights import find_weights
 from goemo_eval.pipeline.children import in_fork
 from goemo_eval.pipeline.keys import DistilKey, FitKey, MixKey, OwnKey, machine
 from goemo_eval.pipeline.plan import Plan

@@ -19,8 +19,9 @@ from goemo_eval.measure.environment import versions
 from goemo_eval.measure.probe import Probe
 from goemo_eval.measure.shortlist import Shortlist, choose
 from goemo_eval.models.directory import read_config
-from goemo_eval.models.encoders import Encoder, find_weights
+from goemo_eval.models.encoders import Encoder
 from goemo_eval.models.layers import base_of
+from goemo_eval.models.weights import find_weights
 from goemo_eval.pipeline.children import in_fork, in_new_process
 from goemo_eval.pipeline.keys import ProbeKey, machine
 from goemo_eval.pipeline.plan import Plan
@@ -187,7 +188,7 @@ def convert_stack(
 def _written(stack: Encoder, out: Path) -> Checkpoint:
     """Write the stack as a checkpoint: two layers, or all of an architecture that cannot be cut."""
     from goemo_eval.data.schemes import get_scheme
-    from goemo_eval.models.encoders import Weights
+    from goemo_eval.models.weights import Weights
     from goemo_eval.models.writing import write_untrained
 
     cut = stack.model_copy(update={"name": f"{stack.name}@{LAYERS}"})

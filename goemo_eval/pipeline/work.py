@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from goemo_eval.measure.thresholds import Thresholds
     from goemo_eval.models.checkpoint import Checkpoint
     from goemo_eval.models.distillation import Teacher
-    from goemo_eval.models.encoders import Encoder, Weights
+    from goemo_eval.models.encoders import Encoder
     from goemo_eval.models.recipes import Recipe
+    from goemo_eval.models.weights import Weights
 
 PROCESS, REPAIR, LOGITS = "process.json", "repair.json", "logits.npy"
 RANKING_TEXTS = 64

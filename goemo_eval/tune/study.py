@@ -27,10 +27,10 @@ from goemo_eval.data.dataset import random_rows, subset
 from goemo_eval.errors import DivergedError, TuneError
 from goemo_eval.measure.scoring import validation_score
 from goemo_eval.models.distillation import Teacher
-from goemo_eval.models.encoders import find_weights
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.training import fine_tune
 from goemo_eval.models.validation import Validation
+from goemo_eval.models.weights import find_weights
 from goemo_eval.pipeline.fitting import Run
 from goemo_eval.pipeline.keys import digest_of
 from goemo_eval.pipeline.teaching import learned, lessons_of

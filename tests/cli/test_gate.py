@@ -11,7 +11,7 @@ from goemo_eval.cli.app import main
 from goemo_eval.data.dataset import Split
 from goemo_eval.data.goemotions import EMOTIONS
 from goemo_eval.measure.metrics import score_predictions
-from goemo_eval.models.encoders import Weights, load_tokenizer
+from goemo_eval.models.weights import Weights, load_tokenizer
 from goemo_eval.records.decisions import pack_decisions
 from goemo_eval.records.files import dump_records
 from goemo_eval.records.schema import Record, SplitScores

@@ -29,7 +29,8 @@ from goemo_eval.engines.registry import (
 )
 from goemo_eval.errors import EngineError
 from goemo_eval.models.checkpoint import Checkpoint
-from goemo_eval.models.encoders import Encoder, Weights, get_encoder
+from goemo_eval.models.encoders import Encoder, get_encoder
+from goemo_eval.models.weights import Weights
 from goemo_eval.models.writing import write_untrained
 
 # Small shapes of the architectures whose graphs are unlike BERT's: a layer that is passed again and again,

@@ -17,8 +17,8 @@ from goemo_eval.engines.artifact import TokensInfo
 from goemo_eval.engines.tokens import FILE, Tokens, save_tokens
 from goemo_eval.errors import CheckpointError, DataError
 from goemo_eval.models.checkpoint import Checkpoint
-from goemo_eval.models.encoders import Weights
 from goemo_eval.models.pretrained import Pretrained
+from goemo_eval.models.weights import Weights
 
 HOSTILE = (
     "",

@@ -24,9 +24,9 @@ from goemo_eval.engines.torch import TorchConverter, TorchPredictor, load
 from goemo_eval.engines.torch_int8 import Kernels, fill, find_kernels, quantize, state
 from goemo_eval.errors import EngineError
 from goemo_eval.models.checkpoint import Checkpoint
-from goemo_eval.models.encoders import Weights
 from goemo_eval.models.pooling import use_mean_pooling
 from goemo_eval.models.pretrained import Pretrained
+from goemo_eval.models.weights import Weights
 
 FP32 = Variant(engine="torch", precision="fp32")
 INT8 = Variant(engine="torch", precision="int8")

@@ -15,7 +15,8 @@ from goemo_eval.engines.base import Predictor
 from goemo_eval.engines.registry import converter, load
 from goemo_eval.measure.machine_load import Load
 from goemo_eval.measure.probe import LEAST_ROUNDS, MOST_ROUNDS, Probe, Probed, time_engines
-from goemo_eval.models.encoders import Weights, get_encoder
+from goemo_eval.models.encoders import get_encoder
+from goemo_eval.models.weights import Weights
 from goemo_eval.models.writing import write_untrained
 
 QUIET = Load(load_start=0.1, load_end=0.1)

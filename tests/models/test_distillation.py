@@ -27,12 +27,13 @@ from goemo_eval.models.distillation import (
     taught_loss,
     with_teacher,
 )
-from goemo_eval.models.encoders import find_weights, get_encoder
+from goemo_eval.models.encoders import get_encoder
 from goemo_eval.models.losses import loss_of
 from goemo_eval.models.pretrained import load_pretrained
 from goemo_eval.models.recipes import Recipe, load_recipe
 from goemo_eval.models.training import fine_tune
 from goemo_eval.models.validation import Validation
+from goemo_eval.models.weights import find_weights
 
 KINDS = {"raw": "multilabel", "simplified": "multiclass"}
 

@@ -10,9 +10,10 @@ from sklearn.metrics import f1_score
 
 from goemo_eval.errors import CheckpointError
 from goemo_eval.measure.scoring import validation_score
-from goemo_eval.models.encoders import build_model, find_weights, get_encoder
+from goemo_eval.models.encoders import get_encoder
 from goemo_eval.models.head import SHIFTS, fit_head, output_layer, shift_prior, start_at_prior
 from goemo_eval.models.recipes import load_recipe
+from goemo_eval.models.weights import build_model, find_weights
 
 
 def build(weights: Path, labels: tuple[str, ...], *, kind: str) -> Any:

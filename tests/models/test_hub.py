@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from goemo_eval.errors import CheckpointError
 from goemo_eval.frozen import ENCODER_NAME
-from goemo_eval.models.encoders import encoder_at, find_weights, get_encoder
+from goemo_eval.models.encoders import encoder_at, get_encoder
 from goemo_eval.models.hub import HubError, read_hub, snapshot
+from goemo_eval.models.weights import find_weights
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 Lay = Callable[[str, str, Path], Path]

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from goemo_eval.errors import CheckpointError
 from goemo_eval.frozen import ENCODER_NAME
-from goemo_eval.models.encoders import Weights, build_model, find_weights, get_encoder
+from goemo_eval.models.encoders import get_encoder
 from goemo_eval.models.layers import Layers, base_of, keep_layers, layers_of
+from goemo_eval.models.weights import Weights, build_model, find_weights
 
 LABELS = ("a", "b", "c")
 

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from goemo_eval.errors import CheckpointError
-from goemo_eval.models.encoders import build_model, find_weights, get_encoder
+from goemo_eval.models.encoders import get_encoder
+from goemo_eval.models.weights import build_model, find_weights
 
 from .conftest import LABELS, edit_json, edit_tensors
 

@@ -10,11 +10,12 @@ import torch
 from goemo_eval.data.dataset import Split
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.errors import CheckpointError
-from goemo_eval.models.encoders import build_model, find_weights, get_encoder
+from goemo_eval.models.encoders import get_encoder
 from goemo_eval.models.pooling import restore_pooling, use_mean_pooling
 from goemo_eval.models.pretrained import load_pretrained
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.training import fine_tune
+from goemo_eval.models.weights import build_model, find_weights
 
 
 def build(weights_dir: Callable[..., Path], model_type: str, **sizes: Any) -> Any:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from goemo_eval.models.encoders import Weights, build_model, get_encoder
+from goemo_eval.models.encoders import get_encoder
 from goemo_eval.models.rates import parameter_groups, rate_factors
+from goemo_eval.models.weights import Weights, build_model
 
 LAYERS = {"albert": 1, "distilbert": 6, "minilm": 6, "mobilebert": 24}
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from goemo_eval.models.encoders import Weights, build_model, encoder_names, get_encoder
+from goemo_eval.models.encoders import encoder_names, get_encoder
 from goemo_eval.models.head import fit_head
 from goemo_eval.models.probing import embedding_rows
 from goemo_eval.models.recipes import load_recipe
+from goemo_eval.models.weights import Weights, build_model
 
 LABELS = ("anger", "joy", "neutral")
 

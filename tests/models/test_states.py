@@ -15,10 +15,11 @@ from goemo_eval.data.dataset import Split
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.models import states
 from goemo_eval.models.checkpoint import Checkpoint
-from goemo_eval.models.encoders import find_weights, get_encoder
+from goemo_eval.models.encoders import get_encoder
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.training import fine_tune
 from goemo_eval.models.validation import Validation
+from goemo_eval.models.weights import find_weights
 
 from .conftest import save_model, save_tokenizer
 

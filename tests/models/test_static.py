@@ -15,10 +15,11 @@ from safetensors.torch import save_file
 from goemo_eval.data.dataset import Split
 from goemo_eval.data.schemes import get_scheme
 from goemo_eval.errors import CheckpointError
-from goemo_eval.models.encoders import Weights, build_model, find_weights, get_encoder
+from goemo_eval.models.encoders import get_encoder
 from goemo_eval.models.pretrained import load_pretrained
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.training import fine_tune
+from goemo_eval.models.weights import Weights, build_model, find_weights
 
 LABELS = ("anger", "joy", "neutral")
 ROWS, WIDTH = 30522, 24

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from goemo_eval.data.dataset import make_split
 from goemo_eval.data.schemes import get_scheme
-from goemo_eval.models.encoders import find_weights, get_encoder
+from goemo_eval.models.encoders import get_encoder
+from goemo_eval.models.weights import find_weights
 from goemo_eval.models.recipes import load_recipe
 from goemo_eval.models.training import fine_tune
 

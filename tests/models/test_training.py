@@ -18,10 +18,11 @@ from goemo_eval.errors import CheckpointError, DivergedError
 from goemo_eval.models import telling
 from goemo_eval.models.batches import training_rows
 from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint
-from goemo_eval.models.encoders import Weights, find_weights, get_encoder, load_tokenizer
+from goemo_eval.models.encoders import get_encoder
 from goemo_eval.models.pretrained import load_pretrained
 from goemo_eval.models.recipes import Recipe
 from goemo_eval.models.training import fine_tune
+from goemo_eval.models.weights import Weights, find_weights, load_tokenizer
 
 from .conftest import save_model, save_tokenizer
 

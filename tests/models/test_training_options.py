@@ -17,11 +17,12 @@ from goemo_eval.errors import CheckpointError, DivergedError
 from goemo_eval.measure.scoring import validation_score
 from goemo_eval.models import recipes
 from goemo_eval.models.checkpoint import Checkpoint
-from goemo_eval.models.encoders import find_weights, get_encoder
+from goemo_eval.models.encoders import get_encoder
 from goemo_eval.models.pretrained import load_pretrained
 from goemo_eval.models.recipes import Recipe, load_recipe
 from goemo_eval.models.training import fine_tune
 from goemo_eval.models.validation import Validation
+from goemo_eval.models.weights import find_weights
 
 Run = Callable[..., Checkpoint]
 

@@ -19,8 +19,9 @@ from goemo_eval.errors import CheckpointError, EngineError, OptionError
 from goemo_eval.measure.threshold_choice import cross_validate
 from goemo_eval.measure.thresholds import sigmoid
 from goemo_eval.models.checkpoint import read_checkpoint
-from goemo_eval.models.encoders import Encoder, Weights, get_encoder
+from goemo_eval.models.encoders import Encoder, get_encoder
 from goemo_eval.models.manifest import MANIFEST
+from goemo_eval.models.weights import Weights
 from goemo_eval.pipeline import fitting
 from goemo_eval.pipeline.assemble import add_times, measure
 from goemo_eval.pipeline.cells import matrix

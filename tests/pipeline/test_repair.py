@@ -21,9 +21,10 @@ from goemo_eval.engines.registry import converter, load
 from goemo_eval.errors import ScoreError
 from goemo_eval.measure.scoring import fit_thresholds, score_logits
 from goemo_eval.models.checkpoint import Checkpoint, read_checkpoint
-from goemo_eval.models.encoders import Weights, get_encoder
+from goemo_eval.models.encoders import get_encoder
 from goemo_eval.models.recipes import load_recipe
 from goemo_eval.models.training import fine_tune
+from goemo_eval.models.weights import Weights
 from goemo_eval.pipeline import repair as room
 from goemo_eval.pipeline.repair import (
     MOST_GIVEN_BACK,
