@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +21,10 @@ from goemo_eval.models.losses import loss_of
 from goemo_eval.models.manifest import Compute
 from goemo_eval.models.probing import needs_types
 from goemo_eval.models.quiet import quiet_transformers
-from goemo_eval.models.rates import parameter_groups
 from goemo_eval.models.recipes import Recipe, effective_compute
 from goemo_eval.models.states import discard_broken_states, last_state, state_keeper
 from goemo_eval.models.telling import ProgressLine
+from goemo_eval.models.trainer import optimizer_by_depth, processes, trainer_arguments
 from goemo_eval.models.validation import Validation, watch
 from goemo_eval.models.weights import Weights
 from goemo_eval.models.writing import check_empty, start, write_checkpoint
@@ -137,7 +136,9 @@ def fine_tune(
         averaging = Averaging(recipe.averaged_share) if recipe.averaged_share else None
         trainer = Trainer(
             model=model,
-            args=_arguments(recipe, compute, partial, seed=seed, watched=validation is not None),
+            args=trainer_arguments(
+                recipe, compute, partial, seed=seed, watched=validation is not None
+            ),
             train_dataset=rows,
             eval_dataset=judged,
             data_collator=DataCollatorWithPadding(tokenizer),
@@ -151,7 +152,7 @@ def fine_tune(
         )
         trainer.get_train_dataloader = functools.partial(train_batches, trainer, seed, factors)
         if (recipe.layer_decay, recipe.head_rate_factor) != (1.0, 1.0):
-            trainer.optimizer = _optimizer(trainer, recipe)
+            trainer.optimizer = optimizer_by_depth(trainer, recipe)
         if validation is not None:
             watch(trainer, validation, patience=recipe.early_stopping_patience)
         _keep_off_stdout(trainer)
@@ -208,9 +209,9 @@ def _check(
             f"recipe {recipe.name} has teacher_weight {recipe.teacher_weight:g} and {has}: pass one with "
             "the recipe distil, and none with a recipe of weight 0"
         )
-    if recipe.batch_size % _processes():
+    if recipe.batch_size % processes():
         raise CheckpointError(
-            f"recipe {recipe.name} has batch_size {recipe.batch_size}, which {_processes()} processes "
+            f"recipe {recipe.name} has batch_size {recipe.batch_size}, which {processes()} processes "
             "cannot share evenly: start a number of them that divides it"
         )
 
@@ -240,7 +241,7 @@ def _facts(
         weights=weights.sha256,
         compute=compute,
         seed=seed,
-        processes=_processes(),
+        processes=processes(),
     )
 
 
@@ -298,76 +299,9 @@ def _shift(
     )
 
 
-def _arguments(recipe: Recipe, compute: Compute, partial: Path, *, seed: int, watched: bool) -> Any:
-    import torch
-    from transformers import TrainingArguments
-
-    schedule = {"constant": "constant_with_warmup"}.get(recipe.schedule, recipe.schedule)
-    saving: dict[str, Any] = {"save_strategy": "no"}  # `state_keeper` asks for states
-    if _processes() > 1:  # which must agree when
-        saving = {"save_strategy": "steps", "save_steps": 0.1}
-    if watched:
-        # States are saved after an epoch's score: a resumed run has seen it.
-        saving = {
-            "save_strategy": "epoch",
-            "eval_strategy": "epoch",
-            "per_device_eval_batch_size": 64,
-            "restore_callback_states_from_checkpoint": True,
-        }
-    if recipe.early_stopping_patience:
-        saving |= {
-            "load_best_model_at_end": True,
-            "metric_for_best_model": "macro_f1",
-            "greater_is_better": True,
-        }
-    return TrainingArguments(
-        output_dir=str(partial),
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch_size // _processes(),
-        learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        warmup_steps=recipe.warmup_ratio,
-        lr_scheduler_type=schedule,
-        save_total_limit=2,
-        logging_strategy="steps",
-        logging_steps=0.02,
-        logging_nan_inf_filter=False,  # a diverged run must show
-        report_to="none",
-        seed=seed,
-        data_seed=seed,
-        disable_tqdm=True,
-        log_level="error",
-        remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        bf16=compute == "bf16",
-        # Said outright, or Trainer would start neither bfloat16 nor several processes on a CPU.
-        use_cpu=not torch.cuda.is_available() and (compute == "bf16" or _processes() > 1),
-        **saving,
-    )
-
-
-def _optimizer(trainer: Any, recipe: Recipe) -> Any:
-    """Return Trainer's own optimizer with a learning rate per depth."""
-    kind, options = trainer.get_optimizer_cls_and_kwargs(trainer.args, trainer.model)
-    groups = parameter_groups(
-        trainer.model,
-        decayed=trainer.get_decay_parameter_names(trainer.model),
-        learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        layer_decay=recipe.layer_decay,
-        head_rate_factor=recipe.head_rate_factor,
-    )
-    return kind(groups, **options)
-
-
 def _timed(validation: Validation | None) -> bool:
     """Say whether states are saved by the clock."""
-    return validation is None and _processes() == 1
-
-
-def _processes() -> int:
-    """Return how many processes ``torchrun`` started; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return validation is None and processes() == 1
 
 
 def _counts(rows: list[dict[str, Any]], n_labels: int) -> Any:
