@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +31,14 @@ def gate(
         Path, typer.Option(metavar="FILE", help="Records of the state to compare with.")
     ],
     candidate: Annotated[Path, typer.Option(metavar="FILE", help="Records of the state to judge.")],
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CELL=CELL",
+            help="Judge this cell of the baseline alone, against another of the candidate: a new encoder against "
+            "the old (repeatable).",
+        ),
+    ] = None,
     max_drop: Annotated[
         float, typer.Option(help="The budget: how much test Macro-F1 a cell may lose.")
     ] = 0.01,
@@ -134,6 +143,7 @@ def gate(
     verdict = judge(
         before.records,
         judged,
+        pairs=_pairs(pair or []),
         max_drop=max_drop,
         alpha=alpha,
         alpha_per_cell=alpha_per_cell,
@@ -173,3 +183,18 @@ def gate(
             "inconclusive": EXIT_INCONCLUSIVE if strict else EXIT_PASS,
         }.get(verdict.status, EXIT_BAD_INPUT)
     )
+
+
+def _pairs(given: Sequence[str]) -> dict[str, str]:
+    """Read ``CELL=CELL`` texts."""
+    from goemo_eval.records.values import shown
+
+    found: dict[str, str] = {}
+    for text in given:
+        old, equals, new = text.partition("=")
+        if not (old and equals and new) or old in found:
+            raise RecordError(
+                f"--pair {shown(text)}: expected BASELINE_CELL=CANDIDATE_CELL, each cell of the baseline once"
+            )
+        found[old] = new
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -17,6 +17,7 @@ from goemo_eval.judge.comparison import (
     judge_labels,
 )
 from goemo_eval.judge.latency_gate import judge_latency
+from goemo_eval.judge.pairing import pair_cells
 from goemo_eval.judge.rules import Rules, make_rules
 from goemo_eval.judge.seed_test import judge_seeds
 from goemo_eval.judge.verdict import WORST_FIRST, CellVerdict, Status, Verdict
@@ -31,6 +32,7 @@ def gate(
     baseline: Sequence[Record],
     candidate: Sequence[Record],
     *,
+    pairs: Mapping[str, str] | None = None,
     max_drop: float = 0.01,
     alpha: float = 0.05,
     alpha_per_cell: bool = False,
@@ -55,6 +57,9 @@ def gate(
     Parameters
     ----------
     baseline, candidate : sequence of Record
+    pairs : mapping of str to str, optional
+        Judge these cells of the baseline alone, each against the candidate's cell that it names: another
+        encoder, engine or precision under the same scheme. By default cells of one id are compared.
     max_drop : float, default 0.01
         The budget: how much Macro-F1 may be lost, in ``[0, 1]``.
     alpha : float, default 0.05
@@ -101,8 +106,8 @@ def gate(
     Raises
     ------
     RecordError
-        If an option is out of range, no baseline cell was scored, or a record's scores do not
-        follow from its decisions.
+        If an option is out of range, no baseline cell was scored, a pair does not fit, or a record's
+        scores do not follow from its decisions.
 
     References
     ----------
@@ -123,6 +128,12 @@ def gate(
         n_resamples=n_resamples,
         seed=seed,
     )
+    if pairs:
+        if min_speedup is not None:
+            raise RecordError(
+                "--min-speedup looks at a candidate's own twins, and --pair at other cells: leave one out"
+            )
+        baseline, candidate = pair_cells(baseline, candidate, pairs)
     before = {record.cell.id: record for record in baseline if record.scores}
     if not before:
         raise RecordError("the baseline has no scored cell: nothing to compare")
@@ -136,6 +147,7 @@ def gate(
         horizon=horizon,
         judged=judged,
         max_drift=rules.budget("anchor") if anchor else None,
+        pairs=dict(pairs or {}),
         cells=tuple(cell for cell in cells if cell.against == "baseline"),
         anchor=tuple(cell for cell in cells if cell.against == "anchor"),
         only_in_candidate=tuple(

@@ -135,6 +135,7 @@ def _numbers(cell: CellVerdict) -> tuple[str, ...]:
 def _remarks(verdict: Verdict) -> list[str]:
     judged = (*verdict.cells, *verdict.anchor)
     return [
+        *(f"{new} was judged in the place of {old}" for old, new in verdict.pairs.items()),
         *(f"{c.name}: {c.status}: {c.reason}" for c in judged if c.status != "pass"),
         *(f"{c.cell}: {v.name}: {v.reason}" for c in verdict.cells for v in c.latency),
         *(of_seeds(seeds, alpha=verdict.run_alpha) for seeds in verdict.seeds),

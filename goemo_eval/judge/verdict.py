@@ -139,6 +139,8 @@ class Verdict(Frozen):
     does not."""
     max_drift: float | None = None
     """The budget against the anchor; None if there is none."""
+    pairs: dict[str, str] = Field(default_factory=dict)
+    """Cell of the baseline to the candidate's other cell that was judged in its place."""
     cells: tuple[CellVerdict, ...]
     anchor: tuple[CellVerdict, ...] = ()
     """The cells against the anchor, where it differs from the baseline."""

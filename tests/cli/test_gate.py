@@ -14,7 +14,7 @@ from goemo_eval.measure.metrics import score_predictions
 from goemo_eval.models.weights import Weights, load_tokenizer
 from goemo_eval.records.decisions import pack_decisions
 from goemo_eval.records.files import dump_records
-from goemo_eval.records.schema import Record, SplitScores
+from goemo_eval.records.schema import Cell, Record, SplitScores
 
 Make = Callable[..., Record]
 
@@ -219,3 +219,20 @@ def test_a_model_made_worse_on_purpose_fails(
     code, out, err = run("gate", "--baseline", baseline, "--candidate", new)
     assert (code, err) == (1, ""), out
     assert "minilm-raw-torch-fp32: regression: the drop is at least 0." in out
+
+
+def test_another_encoder_in_the_place_of_one(run: Run, make_record: Make, tmp_path: Path) -> None:
+    cell = Cell(encoder="tfidf", scheme="simplified", engine="linear", precision="fp32")
+    floor, encoder = make_record(cell=cell, wrong=0.35), make_record(wrong=0.15)
+    path = tmp_path / "records.json"
+    path.write_text(dump_records([floor, encoder]))
+    words = ["gate", "--baseline", path, "--candidate", path]
+    code, out, _ = run(*words, "--pair", f"{encoder.cell.id}={floor.cell.id}")
+    assert code == 1
+    assert "tfidf-simplified-linear-fp32 was judged in the place of minilm-simplified" in out
+    code, out, _ = run(*words, "--pair", f"{floor.cell.id}={encoder.cell.id}")
+    assert code == 0
+    code, _, err = run(*words, "--pair", "tfidf")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "--pair tfidf: expected BASELINE_CELL=CANDIDATE_CELL" in err
