@@ -238,6 +238,13 @@ def replace_fields() -> Callable[..., Checkpoint]:
 
 
 @pytest.fixture(scope="session")
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that the workers of one test run share: what one has made, the others find."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared-store"
+
+
+@pytest.fixture(scope="session")
 def project(
     tmp_path_factory: pytest.TempPathFactory, short_sample: dict[str, Split], tiny_weights_dir: Path
 ) -> Path:

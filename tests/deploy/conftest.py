@@ -32,7 +32,7 @@ def cell_of(cell_id: str) -> Cell:
 
 @pytest.fixture(scope="session")
 def small_run(
-    tmp_path_factory: pytest.TempPathFactory,
+    shared_store: Path,
     tiny_weights_dir: Path,
     short_sample: dict[str, Split],
 ) -> Iterator[Run]:
@@ -45,7 +45,7 @@ def small_run(
         weights={"tiny": tiny_weights_dir},
         int8_repair="never",
     )
-    store = Store(tmp_path_factory.mktemp("small-run"))
+    store = Store(shared_store)
     yield Run(plan, store)
     store.close()
 

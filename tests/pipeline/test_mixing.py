@@ -50,9 +50,9 @@ def cell(
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_its_logits_are_the_weighted_sum_of_its_parts(
-    run_of: RunOf, engine: str, precision: str
+    run_of: RunOf, shared_store: Path, engine: str, precision: str
 ) -> None:
-    run = run_of()
+    run = run_of(store=shared_store)
     both, own, floor = (
         cell(engine=engine, precision=precision),
         cell("tiny", engine, precision),
