@@ -9,6 +9,18 @@ from goemo_eval.records.schema import Record
 from goemo_eval.records.view import Reference, View
 
 
+def family_of(encoder: str) -> str:
+    """Return an encoder's name without its number of layers; with the floor beside it, it is another.
+
+    Examples
+    --------
+    >>> family_of("minilm@3"), family_of("minilm@3+tfidf"), family_of("minilm")
+    ('minilm', 'minilm+tfidf', 'minilm')
+    """
+    base, at, _ = encoder.partition("@")
+    return f"{base}{MIXED}" if at and encoder.endswith(MIXED) else base
+
+
 def ladders(view: View) -> list[tuple[Reference, ...]]:
     """Return the scored FP32 cells that differ in their encoder's layers alone, fewest parameters first.
 
@@ -19,12 +31,11 @@ def ladders(view: View) -> list[tuple[Reference, ...]]:
     >>> ladders(View([]))
     []
     """
-    found: dict[tuple[str, bool, str], list[Reference]] = {}
+    found: dict[tuple[str, str], list[Reference]] = {}
     for reference in view.references:
         cell = reference.shown.cell
         if reference.shown.scores:
-            words = cell.encoder.partition("@")[0].removesuffix(MIXED), cell.encoder.endswith(MIXED)
-            found.setdefault((*words, cell.scheme), []).append(reference)
+            found.setdefault((family_of(cell.encoder), cell.scheme), []).append(reference)
     return [
         tuple(sorted(rungs, key=lambda r: r.shown.parameters))
         for rungs in found.values()

@@ -18,6 +18,8 @@ from goemo_eval.report.figures.cost import MOST_ROWS, cost_rows, draw_cost
 from goemo_eval.report.figures.drawing import (
     encoder_styles,
     engines_in_order,
+    legend,
+    line,
     log_axis,
     new_figure,
     scheme_colours,
@@ -25,6 +27,7 @@ from goemo_eval.report.figures.drawing import (
 )
 from goemo_eval.report.figures.int8 import LEAST_SPAN, draw_int8
 from goemo_eval.report.figures.plots import draw, pictures_of
+from goemo_eval.report.figures.probabilities import draw_reliability, drawn_encoders
 from goemo_eval.report.figures.scores import draw_scores
 from goemo_eval.report.findings import find
 from goemo_eval.report.intervals import Intervals
@@ -59,6 +62,46 @@ def test_an_encoder_looks_the_same_beside_any_others(make_record: Make) -> None:
     assert len(set(many.values())) == 12
     schemes = scheme_colours(cells(make_record, "minilm")).values()
     assert not set(schemes) & {colour for colour, _ in many.values()}
+
+
+def test_one_encoder_with_fewer_layers_has_its_colour_and_another_marker(
+    make_record: Make,
+) -> None:
+    names = ("minilm", "minilm@3", "minilm@1", "minilm@3+tfidf", "minilm+tfidf")
+    styles = encoder_styles(cells(make_record, *names))
+    alone, beside = ({styles[name][0] for name in these} for these in (names[:3], names[3:]))
+    assert len(alone) == len(beside) == 1
+    assert alone != beside
+    assert len(set(styles.values())) == len(names)
+
+
+def test_a_legend_of_many_names_lies_within_the_figure() -> None:
+    figure = new_figure(2)
+    legend(figure, [line(f"an_encoder_of_mine@{i}+tfidf") for i in range(11)])
+    figure.draw_without_rendering()
+    drawn, whole = figure.legends[0].get_window_extent(), figure.bbox
+    assert whole.x0 <= drawn.x0 < drawn.x1 <= whole.x1
+
+
+def test_of_many_encoders_probabilities_of_the_best_and_the_floor_are_drawn(
+    full: list[Record], make_record: Make
+) -> None:
+    template = next(r for r in full if r.calibration and r.cell.precision == "fp32")
+    scores, many = template.scores, []
+    assert scores is not None
+    for i, name in enumerate(["tfidf", *"abcdefgh"]):
+        test = scores.test.model_copy(update={"macro_f1": 0.1 + 0.05 * i})
+        cell = template.cell.model_copy(update={"encoder": name})
+        new = {"cell": cell, "scores": scores.model_copy(update={"test": test}), "speedups": ()}
+        many.append(template.model_copy(update=new))
+    assert drawn_encoders(View(many)) == [*"defgh", "tfidf"]
+    assert drawn_encoders(View(many[1:4])) == [*"abc"]
+    figure = drawn(draw_reliability, many)
+    titles = [axes.get_title() for axes in figure.axes if axes.get_visible()]
+    assert titles == [*"defgh", "tfidf"]
+    told = pictures_of(View(many))["reliability"].alt
+    assert "of the floor and the highest Macro-F1s of 9" in told
+    assert "highest Macro-F1s" not in pictures_of(View(many[:3]))["reliability"].alt
 
 
 def test_torch_comes_first() -> None:

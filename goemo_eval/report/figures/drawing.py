@@ -1,7 +1,7 @@
 """What the figures share: colours, markers, axes, and how a figure becomes a file.
 
-An encoder has one colour and one marker in every figure, a scheme one colour. The colours are Okabe
-and Ito's and Tol's, which colour-blind readers can tell apart (https://jfly.uni-koeln.de/color/,
+An encoder has one colour and one marker in every figure, a scheme one colour; encoders that differ in
+their number of layers share the colour. The colours are Okabe and Ito's and Tol's, which colour-blind readers can tell apart (https://jfly.uni-koeln.de/color/,
 https://sronpersonalpages.nl/~pault/).
 """
 
@@ -22,6 +22,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from PIL import Image
 
 from goemo_eval.records.schema import Record
+from goemo_eval.report.ladder import family_of
 
 BLACK, GREY, PALE = "#222222", "#777777", "#e4e4e4"
 _ENCODERS = {
@@ -37,6 +38,8 @@ _SCHEMES = {"raw": "#E69F00", "simplified": "#332288", "ekman": "#44AA99", "sent
 
 WIDTH = 8.0  # inches
 _DPI = 150  # 1,200 pixels
+_KEY, _CHARACTER = 0.6, 0.08  # inches of a legend's mark with the space around it, and of a letter
+_MOST_COLUMNS = 7
 LEAST_SCORE_SPAN = 0.1
 """Of an axis of Macro-F1: a thousandth must not look like much."""
 _LEAST_RATIO = 2.0  # from end to end of a logarithmic axis
@@ -60,13 +63,21 @@ STYLE: dict[Any, Any] = {
 def encoder_styles(
     records: Iterable[Record], more: Iterable[str] = ()
 ) -> dict[str, tuple[str, str]]:
-    """Return colour and marker of every encoder; those of one's own take what is left, by name."""
+    """Return colour and marker of every encoder; those of one's own take what is left, by name.
+
+    Encoders that differ in their number of layers alone share the colour; what has the floor beside it
+    is another than what has none.
+    """
     names = sorted({record.cell.encoder for record in records} | set(more))
-    others = [name for name in names if name not in _ENCODERS]
-    looks = zip(
-        others, zip(cycle(_OTHER_COLOURS), cycle(_OTHER_MARKERS), strict=False), strict=False
-    )
-    styles = _ENCODERS | dict(looks)
+    styles = dict(_ENCODERS)
+    colours = {name: colour for name, (colour, _) in _ENCODERS.items()}
+    more_colours, more_markers = cycle(_OTHER_COLOURS), cycle(_OTHER_MARKERS)
+    for name in names:
+        family = family_of(name)
+        if family not in colours:
+            colours[family] = next(more_colours)
+        if name not in styles:
+            styles[name] = colours[family], next(more_markers)
     return {name: styles[name] for name in names}
 
 
@@ -240,13 +251,19 @@ def line(label: str, colour: str = GREY, style: str = "-", marker: str = "") -> 
 def legend(figure: Figure, keys: Sequence[Any], *, below: bool = True) -> None:
     """Put the legend below the panels, or beside them where the width is not needed."""
     if below:
-        columns = ceil(len(keys) / ceil(len(keys) / 7))
         figure.legend(
             handles=keys,
             loc="outside lower center",
-            ncols=columns,
+            ncols=_columns([str(key.get_label()) for key in keys]),
             columnspacing=1.2,
             handletextpad=0.4,
         )
     else:
         figure.legend(handles=keys, loc="outside right upper")
+
+
+def _columns(labels: Sequence[str]) -> int:
+    """Return in how many columns a legend's labels fit the width of a figure, in rows as even as can be."""
+    widest = _KEY + _CHARACTER * max(map(len, labels))
+    most = max(1, min(_MOST_COLUMNS, int(WIDTH / widest)))
+    return ceil(len(labels) / ceil(len(labels) / most))

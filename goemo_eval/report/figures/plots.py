@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from goemo_eval.records.schema import Record
 from goemo_eval.records.view import View
 from goemo_eval.report.document import Picture
 from goemo_eval.report.figures.cost import cost_height, cost_rows, draw_cost, timed_schemes
@@ -15,13 +16,16 @@ from goemo_eval.report.figures.drawing import STYLE, new_figure, save
 from goemo_eval.report.figures.int8 import draw_int8, int8_height, int8_rows
 from goemo_eval.report.figures.probabilities import (
     LEAST_IN_BIN,
+    MOST_PANELS,
     calibrated,
     draw_reliability,
     draw_thresholds,
+    reliability_height,
     thresholds_height,
     with_curves,
 )
 from goemo_eval.report.figures.scores import draw_scores, scores_height
+from goemo_eval.report.floor import is_floor
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.seeds import seed_note
 from goemo_eval.report.text import escape, listed, lower_names
@@ -74,20 +78,31 @@ def _int8(view: View) -> str:
     ).rstrip()
 
 
-def _reliability(_: View) -> str:
+def _reliability(view: View) -> str:
+    cells = calibrated(view)
+    encoders = {record.cell.encoder for record in cells}
     return (
-        "On the test split, how often what was given a probability came true; on the dotted diagonal "
+        f"On the test split{_shown_of(cells, len(encoders))}, how often what was given a probability came true; on the dotted diagonal "
         "probabilities can be believed, below it the model is too sure. Solid FP32, dashed INT8; multi-label "
         "schemes count every text and label, the others each text's predicted label. Vertical lines are "
         f"95 % intervals; bins with fewer than {LEAST_IN_BIN} are left out."
     )
 
 
-def _thresholds(_: View) -> str:
+def _thresholds(view: View) -> str:
+    cells = [r.shown for r in view.references if r.shown.threshold_curves]
     return (
-        "On the validation split: a thin line per label, their mean thick, a dot at each label's chosen "
+        f"On the validation split{_shown_of(cells, len(cells))}: a thin line per label, their mean thick, a dot at each label's chosen "
         "threshold."
     )
+
+
+def _shown_of(cells: Sequence[Record], count: int) -> str:
+    """Say which panels are drawn where there are too many for all."""
+    if count <= MOST_PANELS:
+        return ""
+    floor = "the floor and " * any(map(is_floor, cells))
+    return f", of {floor}the highest Macro-F1s of {count}"
 
 
 PLOTS: Mapping[str, Plot] = {
@@ -112,7 +127,7 @@ PLOTS: Mapping[str, Plot] = {
         "Figure 4. Reliability of the probabilities",
         _reliability,
         calibrated,
-        lambda _: 4.4,
+        reliability_height,
         draw_reliability,
     ),
     "thresholds": Plot(

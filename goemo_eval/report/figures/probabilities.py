@@ -13,10 +13,20 @@ from matplotlib.figure import Figure
 from goemo_eval.measure.calibration import Bin, Calibration
 from goemo_eval.records.schema import Record
 from goemo_eval.records.view import View
-from goemo_eval.report.figures.drawing import BLACK, GREY, encoder_styles, legend, line, point
+from goemo_eval.report.figures.drawing import (
+    BLACK,
+    GREY,
+    encoder_styles,
+    legend,
+    line,
+    point,
+    scheme_colours,
+)
+from goemo_eval.report.floor import is_floor
 from goemo_eval.report.intervals import Intervals
 
 MOST_PANELS = 6
+"""Of more cells or encoders, the floor is drawn and those of the highest Macro-F1."""
 LEAST_IN_BIN = 20
 
 
@@ -25,46 +35,80 @@ def calibrated(view: View) -> list[Record]:
     return [r.shown for r in view.references if r.shown.calibration]
 
 
+def drawn_encoders(view: View) -> list[str]:
+    """Return the encoders whose probabilities are drawn, by name."""
+    best: dict[str, tuple[bool, float]] = {}
+    for record in calibrated(view):
+        encoder = record.cell.encoder
+        best[encoder] = max(best.get(encoder, (False, 0.0)), _rank(record))
+    return sorted(sorted(best, key=lambda name: best[name], reverse=True)[:MOST_PANELS])
+
+
 def with_curves(view: View) -> list[Record]:
-    """Return the FP32 cells with F1 along the threshold, as many as there are panels."""
-    return [r.shown for r in view.references if r.shown.threshold_curves][:MOST_PANELS]
+    """Return the FP32 cells with F1 along the threshold that are drawn, by name."""
+    found = [r.shown for r in view.references if r.shown.threshold_curves]
+    kept = sorted(found, key=_rank, reverse=True)[:MOST_PANELS]
+    return [record for record in found if record in kept]
+
+
+def _rank(record: Record) -> tuple[bool, float]:
+    return is_floor(record), record.scores.test.macro_f1 if record.scores else 0.0
+
+
+def reliability_height(view: View) -> float:
+    """Return inches."""
+    return _height(len(drawn_encoders(view)))
 
 
 def thresholds_height(view: View) -> float:
     """Return inches."""
-    cells = len(with_curves(view))
-    return 1.4 + 2.3 * ceil(cells / _columns(cells))
+    return _height(len(with_curves(view)))
 
 
-def _columns(cells: int) -> int:
-    return min(cells, 2 if cells < 5 else 3)
+def _height(panels: int) -> float:
+    return 1.4 + 2.3 * ceil(panels / _columns(panels))
+
+
+def _columns(panels: int) -> int:
+    return min(panels, 2 if panels < 5 else 3)
+
+
+def _panels(figure: Figure, count: int) -> list[Any]:
+    """Return as many panels that share their axes, in rows."""
+    columns = _columns(count)
+    rows = ceil(count / columns)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes in panels[count:]:
+        axes.set_visible(False)
+    return list(panels[:count])
 
 
 def draw_reliability(figure: Figure, view: View, _: Intervals) -> None:
-    """Draw how often what a model gives a probability comes true, a panel per scheme."""
-    fp32 = calibrated(view)
+    """Draw how often what a model gives a probability comes true, a panel per encoder."""
+    encoders = drawn_encoders(view)
+    fp32 = [record for record in calibrated(view) if record.cell.encoder in encoders]
     int8 = [p for p in view.shown.pairs if p.reduced.cell.precision == "int8"]
-    twins = {p.fp32.cell.id: p.reduced for p in int8 if p.reduced.calibration}
-    schemes = sorted({r.cell.scheme for r in fp32})
-    panels = figure.subplots(1, len(schemes), sharey=True, sharex=True, squeeze=False)[0]
-    styles = encoder_styles(fp32)
-    for axes, scheme in zip(panels, schemes, strict=True):
+    twins = {p.fp32.cell.id: p.reduced.calibration for p in int8 if p.reduced.calibration}
+    colours = scheme_colours(fp32)
+    for axes, encoder in zip(_panels(figure, len(encoders)), encoders, strict=True):
         axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls=":")
-        for record in (r for r in fp32 if r.cell.scheme == scheme):
-            colour, marker = styles[record.cell.encoder]
+        for record in (r for r in fp32 if r.cell.encoder == encoder):
+            colour = colours[record.cell.scheme]
             assert record.calibration is not None
             bins = _filled(record.calibration)
             x, y = _curve(bins)
             low, high = _wilson(bins)
             axes.vlines(x, low, high, color=colour, lw=1, alpha=0.6)
-            axes.plot(x, y, marker, ls="-", color=colour, ms=4.5, lw=1.3)
+            axes.plot(x, y, "o", ls="-", color=colour, ms=3.5, lw=1.3)
             twin = twins.get(record.cell.id)
-            if twin and twin.calibration:
-                axes.plot(*_curve(_filled(twin.calibration)), ls="--", color=colour, lw=1.1)
-        axes.set_title(scheme)
-        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="probability given")
-    panels[0].set_ylabel("share that came true")
-    keys: list[Any] = [line(e, colour, "-", marker) for e, (colour, marker) in styles.items()]
+            if twin:
+                axes.plot(*_curve(_filled(twin)), ls="--", color=colour, lw=1.1)
+        axes.set_title(encoder)
+        axes.set(
+            xlim=(0, 1), ylim=(0, 1), xlabel="probability given", ylabel="share that came true"
+        )
+        axes.label_outer()
+    keys: list[Any] = [line(scheme, colour, "-", "o") for scheme, colour in colours.items()]
     keys += [
         line("FP32"),
         *([line("INT8", style="--")] if twins else []),
@@ -94,11 +138,8 @@ def _wilson(bins: Sequence[Bin]) -> tuple[Any, Any]:
 def draw_thresholds(figure: Figure, view: View, _: Intervals) -> None:
     """Draw F1 on validation along the threshold: every label thin, their mean thick, the choice as dots."""
     cells = with_curves(view)
-    columns = _columns(len(cells))
-    rows = ceil(len(cells) / columns)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     styles = encoder_styles(cells)
-    for axes, record in zip(panels, cells, strict=False):
+    for axes, record in zip(_panels(figure, len(cells)), cells, strict=True):
         curves, colour = record.threshold_curves, styles[record.cell.encoder][0]
         assert curves is not None
         thin = [list(zip(curves.thresholds, f1, strict=True)) for f1 in curves.f1]
@@ -110,8 +151,6 @@ def draw_thresholds(figure: Figure, view: View, _: Intervals) -> None:
         axes.set_title(f"{record.cell.encoder} {record.cell.scheme}")
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="threshold", ylabel="validation F1")
         axes.label_outer()
-    for axes in panels[len(cells) :]:
-        axes.set_visible(False)
     keys = [
         line("one label"),
         line("mean of all: Macro-F1", BLACK),
