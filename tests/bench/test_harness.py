@@ -17,12 +17,6 @@ QUIET = {"load_start": 0.1, "load_end": 0.1, "taken_by_others": 0.0, "spread": N
 BUSY = {**QUIET, "reason": "other processes took 40% of the processors"}
 
 
-@pytest.fixture(autouse=True)
-def root_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The harness belongs to the repository, not to the package."""
-    monkeypatch.syspath_prepend(str(ROOT))
-
-
 def test_the_ratio_of_steady_times_has_no_width() -> None:
     from bench.harness.turns import ratio
 

@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from goemo_eval.records.files import read_records
 from goemo_eval.records.schema import Cell, Record
 from goemo_eval.records.view import View
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def root_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command belongs to the repository, not to the package."""
-    monkeypatch.syspath_prepend(str(ROOT))
 
 
 def test_the_table_of_the_readme_is_that_of_the_records() -> None:

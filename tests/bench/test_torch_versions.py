@@ -14,12 +14,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(autouse=True)
-def root_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command belongs to the repository, not to the package."""
-    monkeypatch.syspath_prepend(str(ROOT))
-
-
 def facts(torch: str, python: str = "CPython 3.11.7", **versions: str) -> dict[str, Any]:
     return {"python": python, "versions": {"torch": torch, "transformers": "5.24.0", **versions}}
 

@@ -18,7 +18,6 @@ from goemo_eval.data.schemes import get_scheme
 from goemo_eval.engines import exported, openvino, registry
 from goemo_eval.engines.artifact import Artifact, Variant, read_artifact
 from goemo_eval.engines.base import Predictor, logits
-from goemo_eval.engines.classifier import load_classifier
 from goemo_eval.engines.registry import (
     ENGINES,
     Converter,
@@ -409,35 +408,6 @@ def test_an_artifact_of_a_missing_runtime_is_refused(
     )
     with pytest.raises(EngineError, match="needs onnxruntime: pip install"):
         load(artifact, threads=1)
-
-
-def test_calibrated_int8_needs_texts(tmp_path: Path) -> None:
-    checkpoint = untrained("distilbert", tmp_path / "checkpoint")
-    with pytest.raises(EngineError, match="needs calibration texts"):
-        load_classifier(checkpoint.path, "openvino", "int8")
-
-
-def test_a_classifier_from_python(tmp_path: Path) -> None:
-    checkpoint = untrained("model2vec", tmp_path / "checkpoint")
-    classifier = load_classifier(checkpoint.path, "onnxruntime")
-    assert classifier.labels == checkpoint.labels
-    assert classifier.logits([]).shape == (0, 28)
-    assert classifier.logits(("a text",)).shape == (1, 28)
-    with pytest.raises(TypeError, match="got one str"):
-        classifier.logits("a text")
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ({"engine": "tensorrt"}, "unknown engine 'tensorrt'"),
-        ({"precision": "int4"}, "unknown precision 'int4'"),
-    ],
-)
-def test_unknown_names_are_refused(tmp_path: Path, words: Any, said: str) -> None:
-    checkpoint = untrained("model2vec", tmp_path / "checkpoint")
-    with pytest.raises(EngineError, match=said):
-        load_classifier(checkpoint.path, **words)
 
 
 def test_descriptions_name_the_int8_kernels() -> None:
