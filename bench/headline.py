@@ -1,4 +1,4 @@
-"""The README's table of results, made of ``reports/ladder``: ``python -m bench.headline``."""
+"""The README's table of results, made of ``reports/goemotions``: ``python -m bench.headline``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from goemo_eval.report.text import NO_CHOICE, spread
 from goemo_eval.report.times import UNSTABLE, is_unstable, mark
 
 ROOT = Path(__file__).resolve().parents[1]
-RECORDS = "reports/ladder/records.json"
+RECORDS = "reports/goemotions/records.json"
 BEGIN, END = "<!-- results: python -m bench.headline -->", "<!-- end of results -->"
 SCHEMES = ("raw", "simplified")
 NONE = ""

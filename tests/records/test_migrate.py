@@ -165,6 +165,7 @@ def test_lies_of_old_records_are_refused_too(
     "file",
     [
         "reports/goemotions/records.json",
+        "reports/goemotions-seeds/records.json",
         "reports/goemotions-study/records.json",
         "bench/baselines/sample.json",
     ],
