@@ -114,7 +114,7 @@ def _label(
 ) -> None:
     """Set the axes that all schemes share."""
     axes[0].set_xlim(*score_limits(scores))
-    axes[0].set_xlabel("test Macro-F1, 95 % over texts")
+    axes[0].set_xlabel("test Macro-F1, 95 %")
     if times:
         seconds = [v * 1e3 for t in times for v in (t.p50_s, t.p95_s)]
         log_axis(axes[1], "ms per batch, p50 to p95", seconds, room=6)
