@@ -183,7 +183,7 @@ def test_unstable_times_are_not_drawn(full: list[Record], busy: Load) -> None:
         speedups = tuple(s.model_copy(update={"load": busy}) for s in record.speedups)
         loaded.append(record.model_copy(update={"latency": latency, "speedups": speedups}))
     labels = {axes.get_xlabel() for axes in drawn(draw_cost, loaded).axes}
-    assert labels == {"", "test Macro-F1, 95 % over texts", "MB on disk"}
+    assert labels == {"", "test Macro-F1, 95 %", "MB on disk"}
     labels = {axes.get_xlabel() for axes in drawn(draw_int8, loaded).axes}
     assert labels == {"", "INT8 minus FP32, test Macro-F1, paired 95 %"}
     assert "Times are left out" in pictures_of(View(loaded))["cost"].alt
