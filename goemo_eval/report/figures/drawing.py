@@ -1,8 +1,8 @@
 """What the figures share: colours, markers, axes, and how a figure becomes a file.
 
 An encoder has one colour and one marker in every figure, a scheme one colour; encoders that differ in
-their number of layers share the colour. The colours are Okabe and Ito's and Tol's, which colour-blind readers can tell apart (https://jfly.uni-koeln.de/color/,
-https://sronpersonalpages.nl/~pault/).
+their number of layers share the colour. The colours are Okabe and Ito's and Tol's, which colour-blind
+readers can tell apart (https://jfly.uni-koeln.de/color/, https://sronpersonalpages.nl/~pault/).
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ def legend(figure: Figure, keys: Sequence[Any], *, below: bool = True) -> None:
         figure.legend(
             handles=keys,
             loc="outside lower center",
-            ncols=_columns([str(key.get_label()) for key in keys]),
+            ncols=_legend_columns([str(key.get_label()) for key in keys]),
             columnspacing=1.2,
             handletextpad=0.4,
         )
@@ -262,7 +262,7 @@ def legend(figure: Figure, keys: Sequence[Any], *, below: bool = True) -> None:
         figure.legend(handles=keys, loc="outside right upper")
 
 
-def _columns(labels: Sequence[str]) -> int:
+def _legend_columns(labels: Sequence[str]) -> int:
     """Return in how many columns a legend's labels fit the width of a figure, in rows as even as can be."""
     widest = _KEY + _CHARACTER * max(map(len, labels))
     most = max(1, min(_MOST_COLUMNS, int(WIDTH / widest)))
