@@ -62,6 +62,14 @@ def report(
             help="Also quote misjudged texts of this data, as --data of a run; its columns are those of goemo.toml.",
         ),
     ] = None,
+    command: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="A command that came before those that the files name, such as goemo-eval train ...; the report says "
+            "them all (repeatable).",
+        ),
+    ] = None,
 ) -> None:
     """Write the report of stored records: which cell to deploy, how good, how fast, where it errs.
 
@@ -77,15 +85,17 @@ def report(
     forms = (PAGE, *get_args(Form))
     if form not in forms:
         raise OptionError(f"--format: {unknown_name('format', form, forms)}")
-    if form != PAGE and with_texts:
-        raise OptionError("--with-texts: only the page quotes texts: leave out --format")
+    for name, value in (("with-texts", with_texts), ("command", command)):
+        if form != PAGE and value:
+            raise OptionError(f"--{name}: only the page says this: leave out --format")
     found, said = join_records(records)
     if form != PAGE:
         for path in write_data(found, out, cast("Form", form)):
             print(path)
         return
     texts = _texts(with_texts, found) if with_texts else None
-    print(write_report(found, out, title=said.title, command=said.command, texts=texts))
+    commands = "\n".join(dict.fromkeys([*(command or []), *(said.command or "").splitlines()]))
+    print(write_report(found, out, title=said.title, command=commands or None, texts=texts))
 
 
 @takes_options(leave_out=[view.name for view in views() if view.name not in PROBED])

@@ -174,8 +174,9 @@ class View:
         """Each cell at one seed, for what is said of single cells.
 
         Cells of one encoder and scheme are taken at one and the same seed, so that engines and
-        precisions are compared on one checkpoint: the seed under which most of them were scored, of
-        several such the lowest. A cell that lacks it is taken at its own lowest. How they scored has no say.
+        precisions are compared on one checkpoint: the seed under which most of them were scored and timed, of
+        several such the one under which most were scored, then the lowest. A cell that lacks it is taken at its
+        own lowest. How they scored has no say.
         """
         if not self.several_seeds:
             return self
@@ -238,13 +239,17 @@ class View:
 
 
 def _leading_seeds(records: Sequence[Record]) -> dict[tuple[str, str], int]:
-    """Return by encoder and scheme the seed under which most cells were scored, of equals the lowest."""
-    scored: dict[tuple[str, str], Counter[int]] = {}
+    """Return by encoder and scheme the seed that cells are shown at: see `View.shown`."""
+    counted: dict[tuple[str, str], dict[int, tuple[int, int]]] = {}
     for record in records:
-        counts = scored.setdefault((record.cell.encoder, record.cell.scheme), Counter())
-        counts[record.cell.seed] += record.scores is not None
+        seeds = counted.setdefault((record.cell.encoder, record.cell.scheme), {})
+        timed, scored = seeds.get(record.cell.seed, (0, 0))
+        if record.scores is not None:
+            timed, scored = timed + bool(record.latency or record.offline), scored + 1
+        seeds[record.cell.seed] = timed, scored
     return {
-        words: min(seeds, key=lambda seed: (-seeds[seed], seed)) for words, seeds in scored.items()
+        words: max(seeds, key=lambda seed: (*seeds[seed], -seed))
+        for words, seeds in counted.items()
     }
 
 

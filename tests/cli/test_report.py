@@ -42,6 +42,18 @@ def test_the_page_is_the_default(capsys: Capture, stored: Path, tmp_path: Path) 
     assert (out / "cells.csv").exists()
 
 
+def test_commands_that_came_before_are_said_once(
+    capsys: Capture, stored: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    train = "goemo-eval train --encoder minilm --scheme raw"
+    run(capsys, "report", stored, "--out", first, "--command", train, "--command", "make it")
+    run(capsys, "report", first / "records.json", "--out", second, "--command", train)
+    pages = [(out / "report.md").read_text() for out in (first, second)]
+    assert pages[0] == pages[1]
+    assert pages[0].count(f"    {train}\n    make it\n") == 1
+
+
 @pytest.mark.parametrize("form", ["csv", "parquet", "json"])
 def test_the_numbers_alone(capsys: Capture, stored: Path, tmp_path: Path, form: str) -> None:
     code, out, _ = run(capsys, "report", stored, "--out", tmp_path / "out", "--format", form)
@@ -57,7 +69,8 @@ def test_the_numbers_alone(capsys: Capture, stored: Path, tmp_path: Path, form: 
     ("options", "said"),
     [
         (["--format", "xml"], "unknown format 'xml': known are csv, json, page, parquet"),
-        (["--format", "csv", "--with-texts", "sample"], "only the page quotes texts"),
+        (["--format", "csv", "--with-texts", "sample"], "--with-texts: only the page says this"),
+        (["--format", "json", "--command", "make"], "--command: only the page says this"),
     ],
 )
 def test_what_is_refused_is_one_line(

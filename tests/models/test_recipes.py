@@ -30,9 +30,30 @@ def test_recipe_of_ones_own(tmp_path: Path) -> None:
     assert load_recipe(str(path)).name == "mine"
 
 
+def test_a_recipe_based_on_another_says_only_what_differs(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        "based_on = 'strong'\nepochs = 5\n[encoder.minilm]\nepochs = 2\n[encoder.albert]\nlearning_rate = 1e-5\n"
+    )
+    mine, strong = load_recipe(str(path)), load_recipe("strong")
+    assert mine.values() == strong.values() | {"name": "mine", "epochs": 5}
+    assert mine.scheme == strong.scheme
+    # A table replaces the base's table of that name, and leaves the others.
+    changed = {"minilm": {"epochs": 2}, "albert": {"learning_rate": 1e-5}}
+    assert mine.encoder == {**strong.encoder, **changed}
+    assert load_recipe("distil").encoder == strong.encoder
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (("epochs", "based_on = 'stong'\nepochs"), "mine.toml: based_on: unknown recipe 'stong'"),
+        (("epochs", "based_on = 'mine.toml'\nepochs"), "mine.toml: based_on: unknown recipe"),
+        (("epochs", "based_on = 3\nepochs"), "mine.toml: based_on: unknown recipe '3': known are"),
+        (
+            ("= 2", "= 2\nbased_on = 'strong'\nencoder = 3"),
+            "mine.toml: encoder: Input should be a valid",
+        ),
         (("1e-4", "-1e-4"), "mine.toml: learning_rate: Input should be greater than 0"),
         (("1e-4", "nan"), "mine.toml: learning_rate"),
         (("epochs", "epoch"), "mine.toml: epochs: Field required"),

@@ -49,6 +49,8 @@ def test_the_shown_seed_is_the_one_that_most_cells_have(make_record: Make) -> No
     assert list(View([*fp32, int8]).shown) == [fp32[2], int8]  # so that both stand side by side
     unscored = [make_record(cell=cell(1), scored=False), fp32[2]]
     assert list(View(unscored).shown) == [fp32[2]]
+    untimed = [r.model_copy(update={"latency": {}}) for r in (fp32[1], fp32[2], int8)]
+    assert list(View([*untimed, fp32[0]]).shown) == [untimed[2], fp32[0]]  # times would go unseen
     raw = fp32[0].model_copy(update={"cell": cell(3, scheme="raw")})
     assert list(View([*fp32, raw]).shown) == [raw, fp32[1]]
     assert list(View([]).shown) == []

@@ -194,7 +194,8 @@ def load_recipe(name: str) -> Recipe:
     Parameters
     ----------
     name : str
-        A name from `recipe_names`, or the path of a TOML file (its stem becomes the name).
+        A name from `recipe_names`, or the path of a TOML file (its stem becomes the name). A file may say
+        ``based_on`` and the name of a recipe, and then only what differs.
 
     Returns
     -------
@@ -205,21 +206,43 @@ def load_recipe(name: str) -> Recipe:
     CheckpointError
         If there is no such recipe, or a key is unknown, missing or out of range.
     """
-    if name.endswith(".toml"):
-        path, stem = Path(name), Path(name).stem
-    elif name in recipe_names():
-        path, stem = Path(str(resources.files(__package__).joinpath(f"{name}.toml"))), name
-    else:
+    path, stem = (Path(name), Path(name).stem) if name.endswith(".toml") else (_bundled(name), name)
+    content = _content(path)
+    try:
+        return Recipe(name=stem, **content)
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: {first_problem(error)}") from None
+    except TypeError as error:  # the name, given twice
+        raise CheckpointError(f"{path}: not a recipe in TOML ({said(error)})") from None
+
+
+def _bundled(name: str) -> Path:
+    if name not in recipe_names():
         raise CheckpointError(
             unknown_name("recipe", name, recipe_names()) + ", or a path ending in .toml"
         )
+    return Path(str(resources.files(__package__).joinpath(f"{name}.toml")))
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """Return a file's values over those of the recipe that it is based on; of its tables, each as a whole."""
     text = read_text(path, error=CheckpointError, most_bytes=_MOST_BYTES)
     try:
-        return Recipe(name=stem, **tomllib.loads(text))
-    except ValidationError as error:
-        raise CheckpointError(f"{path}: {first_problem(error)}") from None
-    except (ValueError, TypeError, RecursionError) as error:
+        own = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a recipe in TOML ({said(error)})") from None
+    if (base := own.pop("based_on", None)) is None:
+        return own
+    if not isinstance(base, str) or base not in recipe_names():
+        raise CheckpointError(
+            f"{path}: based_on: {unknown_name('recipe', str(base)[:40], recipe_names())}"
+        )
+    content = _content(_bundled(base))
+    for kind in _TABLES & content.keys():
+        tables = own.get(kind, {})
+        if isinstance(tables, dict):  # what else it is, the recipe refuses
+            own[kind] = content[kind] | tables
+    return content | own
 
 
 def recipe_toml(recipe: Recipe, *, comment: str = "") -> str:
