@@ -27,6 +27,7 @@ from goemo_eval.pipeline.assemble import data_of, measure
 from goemo_eval.pipeline.cells import Matrix, matrix
 from goemo_eval.pipeline.executors import prepare
 from goemo_eval.pipeline.fitting import Fitted, Run, fit
+from goemo_eval.pipeline.kept_times import kept_times
 from goemo_eval.pipeline.probing import shortlist
 from goemo_eval.pipeline.store import Store, default_store
 from goemo_eval.pipeline.timing import time_split, time_throughput
@@ -58,6 +59,10 @@ class Session:
         Those that are asked for: the matrix, or what a test run selected of it.
     records : dict of str to Record
         By cell id, as far as measured.
+    earlier : dict of str to Record
+        What a run before had, by cell id: stable times of what has not changed are kept.
+    kept : list of str
+        Ids of the cells whose times were.
     failed : bool
         Whether the process of any cell failed, or a cell could not be compared with the baseline. That is
         no regression, and no pass either.
@@ -70,6 +75,8 @@ class Session:
     baseline: Mapping[str, Record]
     cells: tuple[Cell, ...]
     records: dict[str, Record] = field(default_factory=dict)
+    earlier: Mapping[str, Record] = field(default_factory=dict)
+    kept: list[str] = field(default_factory=list)
     failed: bool = False
     _failures: dict[str, str] = field(default_factory=dict)
     _twins: dict[str, Record] = field(default_factory=dict)
@@ -94,6 +101,8 @@ class Session:
             if cell.id in self.records:
                 for note in fit(self.run, cell).checkpoint.notes:
                     notes[f"{cell.encoder} {cell.scheme}: {note}"] = None
+        if self.earlier:
+            notes[f"times of {len(self.kept)} of {len(self.records)} cells were kept"] = None
         unchecked = self._unchecked()
         if unchecked:
             shown = ", ".join([*unchecked][:_NAMED])
@@ -120,6 +129,14 @@ class Session:
             self.records[cell.id] = self._once(cell.id, measure, cell)
             self.update(cell, engines=self.matrix.shortlists.get(cell.encoder))
         return self.records[cell.id]
+
+    def keep_times(self, cell: Cell) -> bool:
+        """Put the times of an earlier run into a measured cell's record, where they hold; say whether they do."""
+        found = kept_times(self.run, self.measure(cell), self.earlier.get(cell.id))
+        if found:
+            self.update(cell, **found)
+            self.kept.append(cell.id)
+        return bool(found)
 
     def time_whole(self, cell: Cell) -> Record:
         """Time a measured cell over the whole split: forward passes in turns, and text to scores."""
@@ -238,7 +255,12 @@ class Session:
         return found
 
 
-def open_session(options: Options, *, budgets_beside: Path | None = None) -> Session:
+def open_session(
+    options: Options,
+    *,
+    budgets_beside: Path | None = None,
+    earlier: Mapping[str, Record] | None = None,
+) -> Session:
     """Resolve options into a run; nothing is measured yet.
 
     Parameters
@@ -246,6 +268,8 @@ def open_session(options: Options, *, budgets_beside: Path | None = None) -> Ses
     options : Options
     budgets_beside : Path, optional
         File of budgets to use where the options name none and it exists.
+    earlier : dict of str to Record, optional
+        By cell id, what a run before measured: see `Session.keep_times`.
 
     Raises
     ------
@@ -273,6 +297,7 @@ def open_session(options: Options, *, budgets_beside: Path | None = None) -> Ses
         budgets=budgets,
         baseline=scored,
         cells=found.cells,
+        earlier=earlier or {},
     )
 
 

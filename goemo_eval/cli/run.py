@@ -12,7 +12,13 @@ import typer
 from tabulate import tabulate
 
 from goemo_eval.cli.option_view import takes_options
-from goemo_eval.errors import EXIT_BAD_INPUT, EXIT_REGRESSION, CellError, CheckpointError
+from goemo_eval.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_REGRESSION,
+    CellError,
+    CheckpointError,
+    OptionError,
+)
 
 if TYPE_CHECKING:
     from goemo_eval.options import Options
@@ -38,22 +44,44 @@ SeedOption = Annotated[
 
 
 @takes_options()
-def run(file: FileOption = None, **given: Any) -> None:
+def run(
+    file: FileOption = None,
+    keep_times: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="records.json",
+            help="Of an earlier run, say one that was interrupted or not undisturbed: its stable times of artifacts "
+            "that have not changed are kept, the other cells are timed.",
+        ),
+    ] = None,
+    **given: Any,
+) -> None:
     """Measure every cell and write the report: what `pytest bench` does, without pytest.
 
     What the store holds is not computed again. Exit 0 if every budget is kept and no cell lost more than
     the gate allows, 1 if not, 2 on bad input and where a cell's process failed. The report of what was
     measured is written either way.
     """
+    from goemo_eval.records.files import join_records
     from goemo_eval.session import open_session
 
-    session = open_session(read_run_options(file, given), budgets_beside=Path("bench/budgets.toml"))
+    options = read_run_options(file, given)
+    if keep_times and options.timing == "off":
+        raise OptionError("--keep-times with --timing off: nothing is timed: leave one of them out")
+    earlier, said = join_records([keep_times]) if keep_times else ([], None)
+    session = open_session(
+        options,
+        budgets_beside=Path("bench/budgets.toml"),
+        earlier={record.cell.id: record for record in earlier},
+    )
     for note in session.notes:
         _say(note)
     try:
         kept = _measure_all(session)
     finally:
-        report = session.write_report(shlex.join(["goemo-eval", *sys.argv[1:]]))
+        before = said.command.splitlines() if said and said.command else []
+        command = shlex.join(["goemo-eval", *sys.argv[1:]])
+        report = session.write_report("\n".join(dict.fromkeys([*before, command])))
         session.close()
         if report is not None:
             for remark in session.remarks:
@@ -90,6 +118,8 @@ def _measure_one(session: Session, cell: Cell) -> None:
     from goemo_eval.measure.scenarios import SCENARIOS
     from goemo_eval.pipeline.timing import time_scenario
 
+    if session.keep_times(cell):
+        return
     session.time_whole(cell)
     for scenario in SCENARIOS:
         latency = time_scenario(session.run, cell, scenario)

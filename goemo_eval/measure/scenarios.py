@@ -160,11 +160,7 @@ def timed_batches(
     DataError
         If there are too few texts.
     """
-    size = 1 if scenario == "single" else BATCH_SIZE
-    if len(texts) < size:
-        raise DataError(f"timing needs at least one batch of {size} texts: got {len(texts)}")
-    count = min(batches, len(texts) // size)
-    chosen = list(texts[: count * size])
+    chosen, size = chosen_texts(texts, scenario, batches=batches)
     calls: tuple[Callable[[], Any], ...]
     if scenario == "single":
         calls = tuple(_text_in_scores_out(predictor, text) for text in chosen)
@@ -173,6 +169,16 @@ def timed_batches(
         calls = tuple(_forward(predictor, batch) for batch in prepared)
     before = (calls[0],) * warm_ups or (_text_in_scores_out(predictor, chosen[0]),)
     return Timed(scenario, size, texts_sha256(chosen), calls, rounds, before)
+
+
+def chosen_texts(
+    texts: Sequence[str], scenario: Scenario, *, batches: int
+) -> tuple[list[str], int]:
+    """Return the texts that a scenario times, and how many make a batch: `timed_batches` has the parameters."""
+    size = 1 if scenario == "single" else BATCH_SIZE
+    if len(texts) < size:
+        raise DataError(f"timing needs at least one batch of {size} texts: got {len(texts)}")
+    return list(texts[: min(batches, len(texts) // size) * size]), size
 
 
 def _forward(predictor: Predictor, batch: Any) -> Callable[[], Any]:

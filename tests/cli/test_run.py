@@ -17,7 +17,7 @@ from goemo_eval.data.sources import load_dataset
 from goemo_eval.measure.machine_load import Load
 from goemo_eval.measure.scenarios import SCENARIOS
 from goemo_eval.pipeline import fitting, steps
-from goemo_eval.records.files import read_records
+from goemo_eval.records.files import Provenance, dump_records, read_records
 from goemo_eval.records.schema import Record
 from goemo_eval.session import Session
 
@@ -64,6 +64,48 @@ def test_the_main_job_then_again_from_the_store(
 def _without_times(record: Record) -> dict[str, Any]:
     timed = {"latency", "split_latency_s", "offline", "speedups", "environment", "budgets"}
     return record.model_dump(exclude=timed)
+
+
+def test_stable_times_of_an_earlier_run_are_kept(
+    run: Callable[..., Out], measured: Any, tmp_path: Path
+) -> None:
+    fp32, int8 = (
+        _beside(record, reason)
+        for record, reason in zip(
+            read_records(measured.file.parent / "report" / "records.json"),
+            ("", "others took half of the processors"),
+            strict=True,
+        )
+    )
+    file = tmp_path / "earlier.json"
+    file.write_text(dump_records([fp32, int8], Provenance(command="goemo-eval run of before")))
+    code, _, err = run("--file", measured.file, "--reports", tmp_path, "--keep-times", file)
+    assert code == 0, err
+    assert "goemo-eval: times of 1 of 2 cells were kept\n" in err
+    again = read_records(tmp_path / "records.json")
+    assert again[0].latency == fp32.latency
+    assert again[0].offline == fp32.offline
+    assert again[1].latency["real"].times_s != int8.latency["real"].times_s
+    page = (tmp_path / "report.md").read_text()
+    assert "    goemo-eval run of before\n    goemo-eval " in page
+
+    code, out, err = run("--file", measured.file, "--keep-times", file, "--timing", "off")
+    assert (code, out) == (2, "")
+    assert "--keep-times with --timing off: nothing is timed" in err
+    code, out, err = run("--file", measured.file, "--keep-times", tmp_path / "none.json")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+
+
+def _beside(record: Record, reason: str) -> Record:
+    """Return a record whose times were taken on a quiet machine, or not so."""
+    load = Load(load_start=0.0, load_end=0.0, reason=reason)
+    return record.model_copy(
+        update={
+            "latency": {s: t.model_copy(update={"load": load}) for s, t in record.latency.items()},
+            "speedups": tuple(s.model_copy(update={"load": load}) for s in record.speedups),
+            "offline": record.offline and record.offline.model_copy(update={"load": load}),
+        }
+    )
 
 
 def test_a_budget_that_is_exceeded_is_exit_code_1(
