@@ -6,6 +6,7 @@ recipe's own schedule.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,31 @@ class Averaging:
             self._mean = AveragedModel(model)
             self._mean.load_state_dict(torch.load(state / _FILE, weights_only=True))
 
+    def judge_by_mean(self, trainer: Any) -> None:
+        """Let a Trainer's evaluations be of the mean, once it has begun: of what the run will end with."""
+        evaluate = trainer.evaluate
+
+        def by_mean(*args: Any, **kwargs: Any) -> Any:
+            if self._mean is None:
+                return evaluate(*args, **kwargs)
+            trained = [parameter.detach().clone() for parameter in trainer.model.parameters()]
+            self.put_into(trainer.model)
+            try:
+                return evaluate(*args, **kwargs)
+            finally:
+                _copy(trained, trainer.model)
+
+        trainer.evaluate = by_mean
+
     def put_into(self, model: Any) -> None:
         """Give the model the mean in place of its last weights."""
-        import torch
-
         assert self._mean is not None  # the last step always counts
-        means = self._mean.module.parameters()
-        with torch.no_grad():
-            for own, mean in zip(model.parameters(), means, strict=True):
-                own.copy_(mean)
+        _copy(self._mean.module.parameters(), model)
+
+
+def _copy(values: Iterable[Any], model: Any) -> None:
+    import torch
+
+    with torch.no_grad():
+        for own, value in zip(model.parameters(), values, strict=True):
+            own.copy_(value)

@@ -155,6 +155,8 @@ def fine_tune(
             trainer.optimizer = optimizer_by_depth(trainer, recipe)
         if validation is not None:
             watch(trainer, validation, patience=recipe.early_stopping_patience)
+            if averaging is not None:
+                averaging.judge_by_mean(trainer)
         _keep_off_stdout(trainer)
         try:
             _train(trainer, partial, facts, averaging)

@@ -289,6 +289,27 @@ def test_averaged_weights_are_the_mean_of_the_last_steps(
         np.testing.assert_allclose(parameter.detach().numpy(), wanted, atol=1e-6)
 
 
+def test_epochs_are_scored_by_the_mean_that_a_run_ends_with(
+    run: Run, short_sample: dict[str, Split]
+) -> None:
+    judged: list[np.ndarray] = []
+
+    def score(found: np.ndarray, targets: np.ndarray) -> float:
+        judged.append(found)
+        return validation_score(found, targets)
+
+    split = short_sample["validation"]
+    changed = {"averaged_share": 0.5, "learning_rate": 1e-2}
+    watched = run("watched", validation=Validation(split, score), **changed)
+    found, wanted = (np.sort(each, axis=0) for each in (judged[-1], logits(watched, split)))
+    np.testing.assert_allclose(found, wanted, atol=1e-5)  # sorted: they are judged by length
+    plain = run("plain", validation=Validation(split, score), learning_rate=1e-2)
+    assert np.abs(np.sort(judged[-1], axis=0) - wanted).max() > 1e-3
+    # Looking changes nothing that is trained.
+    assert same(watched, run("unwatched", **changed))
+    assert not same(watched, plain)
+
+
 def test_the_mean_of_weights_and_the_best_epoch_are_two_choices() -> None:
     values = load_recipe("strong").values()
     with pytest.raises(ValueError, match="set one to 0"):
