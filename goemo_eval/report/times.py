@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from goemo_eval.records.comparable import TIMED, comparable_set, times_of
 from goemo_eval.records.schema import Record, Speedup
@@ -28,6 +28,33 @@ def contenders(records: Iterable[Record], scenario: str) -> list[Record]:
     """
     timed = [record for record in records if times_of(record, scenario)]
     return [record for record in timed if record.scores] or timed
+
+
+def parts(shown: View, scenario: str) -> list[tuple[str, list[Record]]]:
+    """Return the records that compete with one another in a scenario, with the scheme that they are of.
+
+    Returns
+    -------
+    list of (str, list of Record)
+        All of them together, and no scheme, where they were timed alike; else those of each scheme, since it
+        is cells of a scheme that are chosen from.
+    """
+    every = contenders(shown, scenario)
+    if not _otherwise(every, scenario):
+        return [("", every)] if every else []
+    by_scheme = [(name, contenders(shown.of_scheme(name), scenario)) for name in shown.schemes]
+    return [(name, found) for name, found in by_scheme if found]
+
+
+def under(scheme: str) -> str:
+    """Return how a scheme that `parts` names stands in a sentence: with its space, or nothing."""
+    return f" under {escape(scheme)}" if scheme else ""
+
+
+def _otherwise(records: Sequence[Record], scenario: str) -> list[str]:
+    """Return in what ways records were timed otherwise than one another, stable or not."""
+    reasons = not_ranked(records, scenario) if records else []
+    return [reason for reason in reasons if "times are unstable" not in reason]
 
 
 def is_unstable(record: Record, scenario: str) -> bool:
@@ -82,17 +109,30 @@ def _kind(reason: str) -> str:
 
 
 def _not_comparable(shown: View) -> list[str]:
-    reasons = [
-        reason
-        for scenario in TIMED
-        if (compared := contenders(shown, scenario))
-        for reason in not_ranked(compared, scenario)
-        if "times are unstable" not in reason
+    """Say where cells were timed in ways that cannot be compared: within a scheme, or only across them."""
+    within: dict[str, dict[str, None]] = {}
+    across: list[str] = []
+    for scenario in TIMED:
+        found = parts(shown, scenario)
+        for name, records in found:
+            reasons = _otherwise(records, scenario)
+            within.setdefault(name, {}).update(dict.fromkeys(reasons))
+        if found and found[0][0]:
+            across += _otherwise(contenders(shown, scenario), scenario)
+    said = [
+        f"**Times cannot be compared**{under(name)}: {_told(reasons)}. No cell of it is ranked by its speed."
+        for name, reasons in within.items()
+        if reasons
     ]
-    if not reasons:
-        return []
-    told = listed([escape(short(reason)) for reason in dict.fromkeys(reasons)], most=3)
-    return [f"**Times cannot be compared**: {told}. No cell is ranked by its speed."]
+    if across and not said:
+        said = [
+            f"**Times of two schemes cannot be compared**: {_told(across)}. Each ranks its own cells."
+        ]
+    return said
+
+
+def _told(reasons: Iterable[str]) -> str:
+    return listed([escape(short(reason)) for reason in dict.fromkeys(reasons)], most=3)
 
 
 def short(text: str) -> str:

@@ -226,9 +226,29 @@ def test_times_of_two_machines_rank_nothing(full: list[Record], tmp_path: Path) 
     moved = [full[0].model_copy(update={"environment": other}), *full[1:]]
     report = write_report(moved, tmp_path).read_text().replace("\\", "")
     top = report.split("\n## ", 1)[0]
-    assert "**Times cannot be compared**" in top
+    assert "**Times cannot be compared** under raw: CPU model differs" in top
     assert "another cpu" in top
-    assert "Fastest of" not in report
+    assert "No cell under raw is called the fastest" in report
+    assert "Fastest of 9 under simplified per batch of 32" in report
+    assert "under raw per batch" not in report
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_schemes_that_were_timed_on_two_machines_rank_apart(
+    full: list[Record], tmp_path: Path
+) -> None:
+    other = full[0].environment.model_copy(update={"cpu_model": "another cpu"})
+    moved = [
+        r.model_copy(update={"environment": other}) if r.cell.scheme == "raw" else r for r in full
+    ]
+    report = write_report(moved, tmp_path).read_text().replace("\\", "")
+    top = report.split("\n## ", 1)[0]
+    assert "**Times of two schemes cannot be compared**: CPU model differs" in top
+    assert "**Times cannot be compared**" not in top
+    for scheme in ("raw", "simplified"):
+        assert (
+            f"Fastest of 9 under {scheme} per batch of 32, real lengths: tfidf-{scheme}" in report
+        )
 
 
 def test_table_3_holds_what_int8_costs(full: list[Record], report: str) -> None:

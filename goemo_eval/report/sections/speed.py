@@ -11,7 +11,7 @@ from goemo_eval.records.view import View
 from goemo_eval.report.document import Block, Column, Picture, table
 from goemo_eval.report.sections.columns import cell_columns
 from goemo_eval.report.text import DASH, escape, number
-from goemo_eval.report.times import MARK, contenders, is_unstable, mark, not_ranked, short
+from goemo_eval.report.times import MARK, is_unstable, mark, not_ranked, parts, short, under
 
 
 def speed_section(view: View, picture: Picture | None) -> list[Block]:
@@ -28,21 +28,20 @@ def _fastest(shown: View) -> list[str]:
     """Name the fastest cell of each scenario, where times may be compared at all."""
     said = []
     for scenario, what in (("real", "per batch of {}, real lengths"), ("single", "for one text")):
-        timed = contenders(shown, scenario)
-        if not timed:
-            continue
-        if reasons := not_ranked(timed, scenario):
+        for scheme, timed in parts(shown, scenario):
+            if reasons := not_ranked(timed, scenario):
+                said.append(
+                    f"No cell{under(scheme)} is called the fastest {what.format('texts')}: "
+                    f"{escape(short(reasons[0]))}."
+                )
+                continue
+            p50 = {r.cell.id: r.latency[scenario].p50_s for r in timed}  # type: ignore[index]
+            fast = min(timed, key=lambda r: p50[r.cell.id])
+            times = fast.latency[scenario]  # type: ignore[index]
             said.append(
-                f"No cell is called the fastest {what.format('texts')}: {escape(short(reasons[0]))}."
+                f"Fastest of {len(timed)}{under(scheme)} {what.format(times.batch_size)}: {escape(fast.cell.id)}, "
+                f"{times.p50_s * 1e3:.1f} ms (p50, {times.threads} threads)."
             )
-            continue
-        p50 = {r.cell.id: r.latency[scenario].p50_s for r in timed}  # type: ignore[index]
-        fast = min(timed, key=lambda r: p50[r.cell.id])
-        times = fast.latency[scenario]  # type: ignore[index]
-        said.append(
-            f"Fastest of {len(timed)} {what.format(times.batch_size)}: {escape(fast.cell.id)}, "
-            f"{times.p50_s * 1e3:.1f} ms (p50, {times.threads} threads)."
-        )
     return said or ["No cell was timed."]
 
 
