@@ -39,11 +39,13 @@ def kept_times(run: Run, now: Record, before: Record | None) -> dict[str, Any]:
     Returns
     -------
     dict
-        The fields `TIMES` of a record. Empty unless the artifact, processor, instruction sets, threads and every
+        The fields `TIMES` of a record. Empty unless the artifact, data, processor, instruction sets, threads and every
         version are the same, the same texts were timed as often, all beside the same cells, and every time is
         stable. One unstable time has the whole cell timed again.
     """
     if before is None or now.artifact is None or before.artifact != now.artifact:
+        return {}
+    if before.data.splits != now.data.splits:
         return {}
     theirs, ours = before.environment, now.environment
     if any(getattr(theirs, name) != getattr(ours, name) for name in _SAME_MACHINE):
