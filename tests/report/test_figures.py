@@ -200,6 +200,18 @@ def test_a_scheme_without_times_takes_none_from_the_other(full: list[Record]) ->
     assert "Times of raw are left out" in told
 
 
+def test_a_cell_that_was_not_timed_is_left_out_of_those_ranked_by_time(full: list[Record]) -> None:
+    lost = next(r for r in full if r.cell.scheme == "raw" and r.cell.encoder == "minilm")
+    some = [r.model_copy(update={"latency": {}}) if r is lost else r for r in full]
+    rows = cost_rows(View(some))
+    assert lost.cell not in {r.cell for r in rows["raw"]}
+    assert (len(rows["raw"]), len(rows["simplified"])) == (8, 9)
+    assert not [t for axes in drawn(draw_cost, some).axes for t in axes.texts]
+    told = pictures_of(View(some))["cost"].alt
+    assert "Left out, since not timed: 1 cells." in told
+    assert "cost more" not in told
+
+
 def test_of_many_cells_the_best_are_drawn(sixty_four: list[Record]) -> None:
     view = View(sixty_four)
     for scheme, kept in cost_rows(view).items():

@@ -39,8 +39,9 @@ def cost_rows(view: View) -> dict[str, list[Record]]:
     found = {}
     for scheme in view.schemes:
         shown = view.shown.of_scheme(scheme)
-        timed = has_times(shown)
-        rows = sorted(shown.scored, key=lambda r: (_cost(r, timed=timed), r.cell.id))
+        by_time = _by_time(shown)
+        timed = bool(by_time)
+        rows = sorted(by_time or shown.scored, key=lambda r: (_cost(r, timed=timed), r.cell.id))
         if len(rows) > MOST_ROWS:
             kept = _front(rows, timed=timed) | {r.cell for r in rows if is_floor(r)}
             by_score = sorted(rows, key=lambda r: -_f1(r))
@@ -55,14 +56,20 @@ def cost_rows(view: View) -> dict[str, list[Record]]:
 
 
 def timed_schemes(view: View) -> list[str]:
-    """Return the schemes whose scored cells can be ranked by their times per batch."""
-    return [name for name in view.schemes if has_times(view.shown.of_scheme(name))]
+    """Return the schemes whose scored cells are ranked by their times per batch."""
+    return [name for name in view.schemes if _by_time(view.shown.of_scheme(name))]
 
 
-def has_times(shown: View) -> bool:
-    """Return whether the scored cells of a scheme, each at one seed, can be ranked by their times per batch."""
-    scored = shown.scored
-    return all("real" in r.latency for r in scored) and not not_ranked(scored, "real")
+def untimed(view: View) -> int:
+    """Return how many scored cells are left out of schemes that are ranked by time, since they were not timed."""
+    shown = [view.shown.of_scheme(name) for name in timed_schemes(view)]
+    return sum(len(one.scored) - len(_by_time(one)) for one in shown)
+
+
+def _by_time(shown: View) -> list[Record]:
+    """Return a scheme's scored cells that were timed, if their times per batch may be compared."""
+    timed = [record for record in shown.scored if "real" in record.latency]
+    return [] if not_ranked(timed, "real") else timed
 
 
 def cost_height(view: View) -> float:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from goemo_eval.records.schema import Record
 from goemo_eval.records.view import View
 from goemo_eval.report.document import Picture
-from goemo_eval.report.figures.cost import cost_height, cost_rows, draw_cost, timed_schemes
+from goemo_eval.report.figures.cost import cost_height, cost_rows, draw_cost, timed_schemes, untimed
 from goemo_eval.report.figures.drawing import STYLE, new_figure, save
 from goemo_eval.report.figures.int8 import draw_int8, int8_height, int8_rows
 from goemo_eval.report.figures.probabilities import (
@@ -54,15 +54,18 @@ def _scores(view: View) -> str:
 
 
 def _cost(view: View) -> str:
-    hidden = len(view.shown.scored) - sum(map(len, cost_rows(view).values()))
+    never_timed = untimed(view)
+    hidden = len(view.shown.scored) - never_timed - sum(map(len, cost_rows(view).values()))
     pale = ", pale BF16" if any(r.cell.precision == "bf16" for r in view) else ""
     text = f"A line per scored cell, the cheapest first: hollow FP32, filled INT8{pale}. "
     timed = timed_schemes(view)
     if timed:
         text += "Times reach from the median to the 95th percentile."
-    if untimed := [escape(name) for name in cost_rows(view) if name not in timed]:
-        of = f" of {listed(untimed)}" if timed else ""
+    if others := [escape(name) for name in cost_rows(view) if name not in timed]:
+        of = f" of {listed(others)}" if timed else ""
         text += f"{' ' * bool(timed)}Times{of} are left out, since they cannot be compared: the size stands for the cost."
+    if never_timed:
+        text += f" Left out, since not timed: {never_timed} cells."
     if hidden:
         text += (
             f" {hidden} cells that cost more and score less are left out; cells.csv has them all."
