@@ -30,7 +30,7 @@ def contenders(records: Iterable[Record], scenario: str) -> list[Record]:
     return [record for record in timed if record.scores] or timed
 
 
-def parts(shown: View, scenario: str) -> list[tuple[str, list[Record]]]:
+def ranked_together(shown: View, scenario: str) -> list[tuple[str, list[Record]]]:
     """Return the records that compete with one another in a scenario, with the scheme that they are of.
 
     Returns
@@ -47,7 +47,7 @@ def parts(shown: View, scenario: str) -> list[tuple[str, list[Record]]]:
 
 
 def under(scheme: str) -> str:
-    """Return how a scheme that `parts` names stands in a sentence: with its space, or nothing."""
+    """Return how a scheme that `ranked_together` names stands in a sentence: with its space, or nothing."""
     return f" under {escape(scheme)}" if scheme else ""
 
 
@@ -113,7 +113,7 @@ def _not_comparable(shown: View) -> list[str]:
     within: dict[str, dict[str, None]] = {}
     across: list[str] = []
     for scenario in TIMED:
-        found = parts(shown, scenario)
+        found = ranked_together(shown, scenario)
         for name, records in found:
             reasons = _otherwise(records, scenario)
             within.setdefault(name, {}).update(dict.fromkeys(reasons))

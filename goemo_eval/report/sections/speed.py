@@ -11,7 +11,15 @@ from goemo_eval.records.view import View
 from goemo_eval.report.document import Block, Column, Picture, table
 from goemo_eval.report.sections.columns import cell_columns
 from goemo_eval.report.text import DASH, escape, number
-from goemo_eval.report.times import MARK, is_unstable, mark, not_ranked, parts, short, under
+from goemo_eval.report.times import (
+    MARK,
+    is_unstable,
+    mark,
+    not_ranked,
+    ranked_together,
+    short,
+    under,
+)
 
 
 def speed_section(view: View, picture: Picture | None) -> list[Block]:
@@ -28,7 +36,7 @@ def _fastest(shown: View) -> list[str]:
     """Name the fastest cell of each scenario, where times may be compared at all."""
     said = []
     for scenario, what in (("real", "per batch of {}, real lengths"), ("single", "for one text")):
-        for scheme, timed in parts(shown, scenario):
+        for scheme, timed in ranked_together(shown, scenario):
             if reasons := not_ranked(timed, scenario):
                 said.append(
                     f"No cell{under(scheme)} is called the fastest {what.format('texts')}: "
