@@ -87,7 +87,7 @@ def test_stable_times_of_an_earlier_run_are_kept(
     assert again[0].offline == fp32.offline
     assert again[1].latency["real"].times_s != int8.latency["real"].times_s
     page = (tmp_path / "report.md").read_text()
-    assert "    goemo-eval run of before\n    goemo-eval " in page
+    assert "    goemo-eval run of before\n    goemo-eval" in page  # what follows is pytest's own
 
     code, out, err = run("--file", measured.file, "--keep-times", file, "--timing", "off")
     assert (code, out) == (2, "")
