@@ -60,7 +60,7 @@ def timed_schemes(view: View) -> list[str]:
     return [name for name in view.schemes if _by_time(view.shown.of_scheme(name))]
 
 
-def untimed(view: View) -> int:
+def count_untimed(view: View) -> int:
     """Return how many scored cells are left out of schemes that are ranked by time, since they were not timed."""
     shown = [view.shown.of_scheme(name) for name in timed_schemes(view)]
     return sum(len(one.scored) - len(_by_time(one)) for one in shown)

@@ -11,7 +11,13 @@ from matplotlib.figure import Figure
 from goemo_eval.records.schema import Record
 from goemo_eval.records.view import View
 from goemo_eval.report.document import Picture
-from goemo_eval.report.figures.cost import cost_height, cost_rows, draw_cost, timed_schemes, untimed
+from goemo_eval.report.figures.cost import (
+    cost_height,
+    cost_rows,
+    count_untimed,
+    draw_cost,
+    timed_schemes,
+)
 from goemo_eval.report.figures.drawing import STYLE, new_figure, save
 from goemo_eval.report.figures.int8 import draw_int8, int8_height, int8_rows
 from goemo_eval.report.figures.probabilities import (
@@ -54,7 +60,7 @@ def _scores(view: View) -> str:
 
 
 def _cost(view: View) -> str:
-    never_timed = untimed(view)
+    never_timed = count_untimed(view)
     hidden = len(view.shown.scored) - never_timed - sum(map(len, cost_rows(view).values()))
     pale = ", pale BF16" if any(r.cell.precision == "bf16" for r in view) else ""
     text = f"A line per scored cell, the cheapest first: hollow FP32, filled INT8{pale}. "
