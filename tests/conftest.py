@@ -361,6 +361,29 @@ def make_latency() -> Callable[..., Latency]:
     return latency_of
 
 
+TIMES = ("latency", "speedups", "offline")
+
+
+@pytest.fixture(scope="session")
+def timed_beside() -> Callable[..., Record]:
+    """Return a record whose times, or those of the named fields, were taken beside a load."""
+
+    def beside(record: Record, load: Load, *fields: str) -> Record:
+        changed = {"load": load}
+        found: dict[str, Any] = {}
+        for field in fields or TIMES:
+            times = getattr(record, field)
+            if isinstance(times, dict):
+                found[field] = {s: t.model_copy(update=changed) for s, t in times.items()}
+            elif isinstance(times, tuple):
+                found[field] = tuple(t.model_copy(update=changed) for t in times)
+            elif times is not None:
+                found[field] = times.model_copy(update=changed)
+        return record.model_copy(update=found)
+
+    return beside
+
+
 @pytest.fixture(scope="session")
 def make_record() -> Callable[..., Record]:
     """Build a record of a cell whose decisions are wrong with the given share."""

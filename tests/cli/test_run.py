@@ -67,10 +67,10 @@ def _without_times(record: Record) -> dict[str, Any]:
 
 
 def test_stable_times_of_an_earlier_run_are_kept(
-    run: Callable[..., Out], measured: Any, tmp_path: Path
+    run: Callable[..., Out], measured: Any, timed_beside: Callable[..., Record], tmp_path: Path
 ) -> None:
     fp32, int8 = (
-        _beside(record, reason)
+        timed_beside(record, Load(load_start=0.0, load_end=0.0, reason=reason))
         for record, reason in zip(
             read_records(measured.file.parent / "report" / "records.json"),
             ("", "others took half of the processors"),
@@ -94,18 +94,6 @@ def test_stable_times_of_an_earlier_run_are_kept(
     assert "--keep-times with --timing off: nothing is timed" in err
     code, out, err = run("--file", measured.file, "--keep-times", tmp_path / "none.json")
     assert (code, out, len(err.splitlines())) == (2, "", 1)
-
-
-def _beside(record: Record, reason: str) -> Record:
-    """Return a record whose times were taken on a quiet machine, or not so."""
-    load = Load(load_start=0.0, load_end=0.0, reason=reason)
-    return record.model_copy(
-        update={
-            "latency": {s: t.model_copy(update={"load": load}) for s, t in record.latency.items()},
-            "speedups": tuple(s.model_copy(update={"load": load}) for s in record.speedups),
-            "offline": record.offline and record.offline.model_copy(update={"load": load}),
-        }
-    )
 
 
 def test_a_budget_that_is_exceeded_is_exit_code_1(

@@ -14,24 +14,11 @@ from goemo_eval.pipeline.kept_times import TIMES, kept_times
 from goemo_eval.pipeline.plan import Rounds, Timing
 from goemo_eval.records.schema import Cell, Record
 
+TimedBeside = Callable[..., Record]
+
 CELL = Cell(encoder="tiny", scheme="raw", engine="torch", precision="int8")
 QUIET = Load(load_start=0.0, load_end=0.0, taken_by_others=0.0, spread=0.0)
 BUSY = QUIET.model_copy(update={"reason": "others took half of the processors"})
-
-
-def with_load(record: Record, load: Load, *, of: str = "") -> Record:
-    """Return a record whose times, or those of one field, were taken beside `load`."""
-    changed: dict[str, Any] = {}
-    if of in ("", "latency"):
-        changed["latency"] = {
-            s: t.model_copy(update={"load": load}) for s, t in record.latency.items()
-        }
-    if of in ("", "speedups"):
-        changed["speedups"] = tuple(s.model_copy(update={"load": load}) for s in record.speedups)
-    if of in ("", "offline"):
-        assert record.offline
-        changed["offline"] = record.offline.model_copy(update={"load": load})
-    return record.model_copy(update=changed)
 
 
 @pytest.fixture
@@ -40,8 +27,8 @@ def run(run_of: Callable[..., Run]) -> Run:
 
 
 @pytest.fixture
-def before(run: Run) -> Record:
-    return with_load(add_times(run, measure(run, CELL)), QUIET)
+def before(run: Run, timed_beside: TimedBeside) -> Record:
+    return timed_beside(add_times(run, measure(run, CELL)), QUIET)
 
 
 def test_stable_times_of_the_same_artifact_are_kept(run: Run, before: Record) -> None:
@@ -56,8 +43,10 @@ def test_stable_times_of_the_same_artifact_are_kept(run: Run, before: Record) ->
 
 
 @pytest.mark.parametrize("field", ["latency", "speedups", "offline"])
-def test_one_unstable_time_has_all_taken_again(run: Run, before: Record, field: str) -> None:
-    assert kept_times(run, measure(run, CELL), with_load(before, BUSY, of=field)) == {}
+def test_one_unstable_time_has_all_taken_again(
+    run: Run, before: Record, timed_beside: TimedBeside, field: str
+) -> None:
+    assert kept_times(run, measure(run, CELL), timed_beside(before, BUSY, field)) == {}
 
 
 @pytest.mark.parametrize(

@@ -81,18 +81,13 @@ def test_without_a_floor_nothing_is_known_of_it(erring: Make) -> None:
     assert facts["Loses to the best"] == "nothing: no cell scores higher"
 
 
-def test_it_says_why_to_believe_it(full: list[Record], busy: Load) -> None:
+def test_it_says_why_to_believe_it(
+    full: list[Record], busy: Load, timed_beside: Callable[..., Record]
+) -> None:
     facts = dict(boxes(full)["raw"].facts)
     assert facts["Believe it because"].startswith("400 test texts that nothing was fitted on; one ")
     assert "120 stable times; a cpu, 2 threads" in facts["Believe it because"]
-    loaded = [
-        r.model_copy(
-            update={
-                "latency": {s: t.model_copy(update={"load": busy}) for s, t in r.latency.items()}
-            }
-        )
-        for r in full
-    ]
+    loaded = [timed_beside(r, busy) for r in full]
     facts = dict(boxes(loaded)["raw"].facts)
     assert "120 unstable times" in facts["Believe it because"]
     assert "†" in facts["How fast"]

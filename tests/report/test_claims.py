@@ -132,18 +132,12 @@ def test_cells_that_the_study_does_not_know_are_left_out(
     assert "mine" not in to_markdown(blocks)
 
 
-def test_unstable_times_judge_no_claim(full: list[Record], busy: Load) -> None:
+def test_unstable_times_judge_no_claim(
+    full: list[Record], busy: Load, timed_beside: Callable[..., Record]
+) -> None:
     quiet = record_rows(View(full))
     assert all(row.latency_ms and row.seconds for row in quiet)
-    loaded = [
-        r.model_copy(
-            update={
-                "latency": {s: t.model_copy(update={"load": busy}) for s, t in r.latency.items()},
-                "speedups": tuple(s.model_copy(update={"load": busy}) for s in r.speedups),
-            }
-        )
-        for r in full
-    ]
+    loaded = [timed_beside(r, busy) for r in full]
     for row in record_rows(View(loaded)):
         assert row.latency_ms is row.seconds is row.seconds_over_batches is None
         assert all(int8.speedup is None for int8 in row.int8)

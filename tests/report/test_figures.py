@@ -176,12 +176,10 @@ def test_a_logarithmic_axis_has_numbers_enough_and_not_too_many(
     assert low < least <= least * ratio < high
 
 
-def test_unstable_times_are_not_drawn(full: list[Record], busy: Load) -> None:
-    loaded = []
-    for record in full:
-        latency = {s: t.model_copy(update={"load": busy}) for s, t in record.latency.items()}
-        speedups = tuple(s.model_copy(update={"load": busy}) for s in record.speedups)
-        loaded.append(record.model_copy(update={"latency": latency, "speedups": speedups}))
+def test_unstable_times_are_not_drawn(
+    full: list[Record], busy: Load, timed_beside: Callable[..., Record]
+) -> None:
+    loaded = [timed_beside(record, busy) for record in full]
     labels = {axes.get_xlabel() for axes in drawn(draw_cost, loaded).axes}
     assert labels == {"", "test Macro-F1, 95 %", "MB on disk"}
     labels = {axes.get_xlabel() for axes in drawn(draw_int8, loaded).axes}

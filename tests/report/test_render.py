@@ -194,14 +194,9 @@ def test_the_fastest_is_named_where_times_may_be_compared(report: str) -> None:
 
 
 def test_unstable_times_are_marked_and_support_nothing(
-    full: list[Record], busy: Load, tmp_path: Path
+    full: list[Record], busy: Load, timed_beside: Callable[..., Record], tmp_path: Path
 ) -> None:
-    def load(record: Record) -> Record:
-        latency = {s: t.model_copy(update={"load": busy}) for s, t in record.latency.items()}
-        speedups = tuple(s.model_copy(update={"load": busy}) for s in record.speedups)
-        return record.model_copy(update={"latency": latency, "speedups": speedups})
-
-    loaded = [load(r) if r.cell.encoder == "minilm" else r for r in full]
+    loaded = [timed_beside(r, busy) if r.cell.encoder == "minilm" else r for r in full]
     report = write_report(loaded, tmp_path).read_text().replace("\\", "")
     top = report.split("\n## ", 1)[0]
     assert "**Times are unstable** in 8 of 18 cells: other processes took 40%" in top
