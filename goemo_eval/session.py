@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from goemo_eval.cpu import has_dot_products, limit_isa
-from goemo_eval.data.schemes import scheme_names
+from goemo_eval.data.groupings import scheme_names
 from goemo_eval.engines.registry import ENGINES
 from goemo_eval.errors import CellError, RecordError
 from goemo_eval.judge.baseline import read_baseline

@@ -18,12 +18,12 @@ from goemo_eval.data.goemotions import (
     RATER_COLUMNS,
     is_goemotions,
 )
+from goemo_eval.data.groupings import published_fallback
 from goemo_eval.data.labelling import Columns, RawRows, Seen, read_rows
 from goemo_eval.data.naming import name_labels
 from goemo_eval.data.places import LABELS_FILE, Origin
 from goemo_eval.data.readers.form import refuse_other_forms
 from goemo_eval.data.readers.table import Table
-from goemo_eval.data.schemes import published_fallback
 from goemo_eval.data.stratify import split_rows
 from goemo_eval.data.words import check_label_names, shown, shown_path
 from goemo_eval.errors import DataError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from goemo_eval.cpu import NO_BF16, available_threads, has_bf16_products
 from goemo_eval.data.dataset import Dataset
-from goemo_eval.data.schemes import scheme_names
+from goemo_eval.data.groupings import scheme_names
 from goemo_eval.data.sources import load_dataset
 from goemo_eval.engines.registry import ENGINES, LINEAR, missing_engine, refusal
 from goemo_eval.errors import CheckpointError, GoemoError, OptionError, unknown_name

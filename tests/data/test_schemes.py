@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from importlib.metadata import EntryPoint
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -11,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from goemo_eval.data import schemes
 from goemo_eval.data.dominance import DOMINANCE_RULES
 from goemo_eval.data.goemotions import EMOTIONS
-from goemo_eval.data.schemes import get_scheme, scheme_names
+from goemo_eval.data.schemes import get_scheme
 from goemo_eval.errors import DataError
 
 ADMIRATION, ANGER, JOY, NEUTRAL = map(EMOTIONS.index, ("admiration", "anger", "joy", "neutral"))
@@ -32,10 +28,7 @@ label_rows = hnp.arrays(bool, st.tuples(st.integers(1, 12), st.just(28))).map(
 )
 
 
-def test_registry() -> None:
-    assert scheme_names() == ("raw", "simplified", "ekman", "sentiment")
-    with pytest.raises(DataError, match=r"unknown scheme 'row': known are ekman, raw"):
-        get_scheme("row")
+def test_an_unknown_rule() -> None:
     with pytest.raises(DataError, match="unknown dominance rule 'most'"):
         get_scheme("simplified", dominance="most")
 
@@ -165,27 +158,11 @@ def test_groupings_of_the_users() -> None:
     scheme = get_scheme("desk", LABELS, groups=GROUPS)
     targets = scheme.targets(hot([0, 1], [2], [3], []))
     assert targets.tolist() == [[True, True], [False, True], [False, False], [False, False]]
-    assert scheme_names(LABELS, groups=GROUPS) == ("raw", "simplified", "desk")
-    # a grouping of the user's goes before a published one of the same name
-    assert get_scheme("ekman", groups={"ekman": {"good": ["joy"]}}).labels == ("good",)
 
 
 @pytest.mark.parametrize(
     ("name", "labels", "options", "message"),
     [
-        ("ekman", LABELS, {}, "groups GoEmotions' 28 labels, and these data have billing, bug"),
-        ("desk", LABELS, {}, "unknown scheme 'desk': known are raw, simplified"),
-        ("raw", LABELS, {"groups": {"raw": {"a": ["bug"]}}}, "'raw' is built in"),
-        ("desk", LABELS, {"groups": {"desk": {"a": ["bugs"]}}}, "class 'a': 'bugs' is no label"),
-        ("desk", LABELS, {"groups": {"desk": {"a": "bug"}}}, "must be a list of labels: got 'bug'"),
-        ("desk", LABELS, {"groups": {"desk": {"a": []}}}, "must be a list of labels"),
-        ("desk", LABELS, {"groups": {"desk": {"a": [3]}}}, "3 is no label"),
-        ("desk", LABELS, {"groups": {"desk": {"a": ["bug", "bug"]}}}, "a label is there twice"),
-        ("desk", LABELS, {"groups": {"desk": {}}}, "must map each class to its labels"),
-        ("desk", LABELS, {"groups": {"desk": ["bug"]}}, "must map each class to its labels"),
-        ("desk", LABELS, {"groups": {"desk": {"a\n": ["bug"]}}}, r"label 1 is 'a\\n'"),
-        ("My-Desk", LABELS, {"groups": {"My-Desk": {"a": ["bug"]}}}, "small letters, digits and _"),
-        ("simplified", ("one",), {}, "picks one class of several, and there is one"),
         ("raw", (), {}, "0 labels: there may be 1 to 10,000"),
         ("raw", ("a", "a"), {}, "label 'a' is there twice"),
         ("raw", ("a", " b"), {}, "label 2 is ' b': a name has no white space around it"),
@@ -228,55 +205,3 @@ def test_facts_are_json_and_tell_schemes_apart() -> None:
     assert get_scheme("raw", LABELS, dominance="rare", fallback="other") == get_scheme(
         "raw", LABELS
     )
-
-
-TONES = {"kind": "multiclass", "groups": {"bad": ["bug", "login"], "rest": ["billing", "other"]}}
-WRONG = {"kind": "softmax", "groups": {"bad": ["bug"]}}
-HALF = {"kind": "multiclass", "groups": {"bad": ["bug"], "rest": ["billing", "other"]}}
-TWICE = {"kind": "multiclass", "groups": {"bad": list(LABELS), "rest": ["billing"]}}
-
-
-@pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Schemes of this module, as an installed package would bring them."""
-    names = ("TONES", "WRONG", "HALF", "TWICE", "GONE", "LABELS")
-    points = {
-        name.lower(): EntryPoint(name.lower(), f"{__name__}:{name}", schemes.ENTRY_POINTS)
-        for name in names
-    }
-    monkeypatch.setattr(schemes, "_entry_points", lambda: points)
-    monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or _this_module())
-
-
-def _this_module() -> ModuleType:
-    module = ModuleType(__name__)
-    module.__dict__.update(globals())
-    return module
-
-
-@pytest.mark.usefixtures("installed")
-def test_schemes_of_other_packages() -> None:
-    assert "tones" in scheme_names(LABELS)
-    scheme = get_scheme("tones", LABELS, fallback="other")
-    assert (scheme.kind, scheme.labels, scheme.dominance) == (
-        "multiclass",
-        ("bad", "rest"),
-        "frequent",
-    )
-    assert scheme.targets(hot([1], [0, 3]), train_labels=hot([0], [3])).tolist() == [0, 1]
-
-
-@pytest.mark.usefixtures("installed")
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("wrong", "kind must be multilabel or multiclass: got 'softmax'"),
-        ("half", "'half' has no class for login"),
-        ("twice", "label 'billing' is in 'bad' and in 'rest'"),
-        ("gone", "cannot be loaded"),
-        ("labels", "must be a mapping with 'groups'"),
-    ],
-)
-def test_other_packages_mistakes(name: str, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        get_scheme(name, LABELS)
