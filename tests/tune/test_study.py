@@ -46,7 +46,7 @@ def command(tmp_path: Path, tsv_dir: Callable[..., Path], tiny_weights_dir: Path
             str(tmp_path / "space.toml"),
             *("--encoder", "tiny", "--weights", f"tiny={tiny_weights_dir}", "--scheme", "raw"),
             *("--data", str(tsv_dir()), "--recipe", str(tmp_path / "base.toml")),
-            *("--store", str(tmp_path / "store"), "--threads", "1", "--heartbeat-s", "1"),
+            *("--store", str(tmp_path / "store"), "--threads", "1", "--heartbeat-s", "3"),
             *more,
         ]
 
