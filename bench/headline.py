@@ -26,6 +26,7 @@ BEGIN, END = "<!-- results: python -m bench.headline -->", "<!-- end of results 
 SCHEMES = ("raw", "simplified")
 NONE = ""
 ENGINE = "onnxruntime"
+ONE_SEED = "‡"
 
 
 def table(view: View) -> str:
@@ -69,15 +70,21 @@ def _published(schemes: Sequence[str]) -> list[str]:
 
 
 def _scored(reference: Reference | None, intervals: Intervals) -> list[str]:
-    """Return a cell's test Macro-F1, the mean over its seeds, and its gain over the floor at one of them."""
+    """Return a cell's test Macro-F1, the mean over its seeds, and its gain over the floor.
+
+    The gain is of these means where the floor has several seeds, too; else of one seed, and marked.
+    """
     if reference is None or reference.summary is None:
         return [NONE, NONE]
     summary = reference.summary
     several = f" ({len(summary.seeds)} seeds)" if len(summary.seeds) > 1 else ""
-    gain = intervals.floor.get(reference.shown.cell.id)
+    cell = reference.shown.cell.id
+    anew = intervals.floor_over_seeds.get(cell)
+    gain = anew or intervals.floor.get(cell)
     over = "" if gain is None else spread(gain.low, gain.high, signed=True)
     strong = "**" if gain and is_worth_it(gain) else ""
-    return [f"{summary.test_macro_f1.mean:.3f}{several}", f"{strong}{over}{strong}"]
+    at = ONE_SEED if gain and not anew else ""
+    return [f"{summary.test_macro_f1.mean:.3f}{several}", f"{strong}{over}{strong}{at}"]
 
 
 def _deployed(shown: View, encoder: str) -> list[str]:

@@ -9,6 +9,8 @@ from goemo_eval.judge.recommend import Recommendation
 from goemo_eval.measure.statistics import Interval
 from goemo_eval.records.schema import Record
 from goemo_eval.records.view import View
+from goemo_eval.report.seed_gains import SeedGain
+from goemo_eval.report.text import DASH, spread
 
 FLOOR = "tfidf"
 
@@ -66,6 +68,13 @@ def bought(
     return tuple(found)
 
 
-def is_worth_it(gain: Interval) -> bool:
+def is_worth_it(gain: Interval | SeedGain) -> bool:
     """Return whether a gain over the floor is beyond chance: its 95 % interval lies above zero."""
     return gain.low > 0
+
+
+def gain_text(gain: Interval | SeedGain | None) -> str:
+    """Return a gain's interval, and whether it may be chance; a dash where there is none."""
+    if gain is None:
+        return DASH
+    return spread(gain.low, gain.high, signed=True) + ("" if is_worth_it(gain) else " (chance)")

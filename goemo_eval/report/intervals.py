@@ -13,8 +13,9 @@ from goemo_eval.measure.statistics import Interval
 from goemo_eval.records.decisions import Decisions, unpack_decisions
 from goemo_eval.records.schema import Cell, Record
 from goemo_eval.records.view import View
-from goemo_eval.report.floor import floor_of
-from goemo_eval.report.ladder import rungs_below
+from goemo_eval.report.floor import floor_of, is_floor
+from goemo_eval.report.ladder import lowest_rungs, rungs_below
+from goemo_eval.report.seed_gains import SeedGain, seed_gain
 
 # Enough for the digits that a report prints; the gate, which decides, takes more.
 _RESAMPLES = 500
@@ -35,6 +36,12 @@ class Intervals:
     """Of a cell's test Macro-F1 minus the highest of its scheme."""
     fewer: Mapping[str, Interval]
     """Of an FP32 cell's test Macro-F1 minus that of the same encoder with the next fewer layers."""
+    fewest: Mapping[str, Interval]
+    """The same minus that with the fewest layers."""
+    floor_over_seeds: Mapping[str, SeedGain]
+    """As `floor`, by the means over seeds where cell and floor have several."""
+    fewest_over_seeds: Mapping[str, SeedGain]
+    """As `fewest`, by the means over seeds where both have several."""
 
     def ends(self, cell: Cell) -> tuple[float, float] | None:
         """Return the interval of a cell's test Macro-F1, if it has one."""
@@ -60,7 +67,40 @@ def resample(view: View, best: Mapping[str, Record]) -> Intervals:
     found = [
         _resample_scheme(view.shown.of_scheme(name), best.get(name), draws) for name in view.schemes
     ]
-    return Intervals(*({k: v for one in found for k, v in one[i].items()} for i in range(5)))
+    scores, twin, floor, highest, fewer, fewest = (
+        {cell: interval for one in found for cell, interval in one[i].items()} for i in range(6)
+    )
+    return Intervals(
+        scores=scores,
+        twin=twin,
+        floor=floor,
+        best=highest,
+        fewer=fewer,
+        fewest=fewest,
+        floor_over_seeds=_over_seeds(view, _floors(view)),
+        fewest_over_seeds=_over_seeds(view, lowest_rungs(view)),
+    )
+
+
+def _floors(view: View) -> dict[str, Record]:
+    """Return the floor of each cell that is shown but the floor's own."""
+    found: dict[str, Record] = {}
+    for name in view.schemes:
+        shown = view.shown.of_scheme(name)
+        if floor := floor_of(shown):
+            found |= {record.cell.id: floor for record in shown if not is_floor(record)}
+    return found
+
+
+def _over_seeds(view: View, against: Mapping[str, Record]) -> dict[str, SeedGain]:
+    """Return what cells gain over others by the means over the seeds of both."""
+    found = {}
+    for cell, other in against.items():
+        record = view.find(cell)
+        gain = seed_gain(view.group_of(other), view.group_of(record)) if record else None
+        if gain:
+            found[cell] = gain
+    return found
 
 
 class _Scorer:
@@ -94,12 +134,12 @@ Found = dict[str, Interval]
 
 def _resample_scheme(
     shown: View, best: Record | None, draws: dict[int, SharedDraws]
-) -> tuple[Found, Found, Found, Found, Found]:
-    """Return the five mappings of `Intervals` for the records of one scheme."""
+) -> tuple[Found, Found, Found, Found, Found, Found]:
+    """Return the first six mappings of `Intervals` for the records of one scheme."""
     scorer = _Scorer(draws)
-    found: tuple[Found, Found, Found, Found, Found] = ({}, {}, {}, {}, {})
-    scores, minus_twin, minus_floor, minus_best, minus_fewer = found
-    below = rungs_below(shown)
+    found: tuple[Found, Found, Found, Found, Found, Found] = ({}, {}, {}, {}, {}, {})
+    scores, minus_twin, minus_floor, minus_best, minus_fewer, minus_fewest = found
+    rungs = ((rungs_below(shown), minus_fewer), (lowest_rungs(shown), minus_fewest))
     rivals = ((floor_of(shown), minus_floor), (best, minus_best))
     against = [(r.cell, scorer.score(r.decisions), into) for r, into in rivals if r and r.decisions]
     for record in shown:
@@ -112,9 +152,10 @@ def _resample_scheme(
         twin = shown.twin(record) if record.cell.precision != "fp32" else None
         if twin and twin.scores and twin.decisions:
             beside.append((twin.cell, scorer.score(twin.decisions), minus_twin))
-        lower = below.get(record.cell.id)
-        if lower and lower.decisions:
-            beside.append((lower.cell, scorer.score(lower.decisions), minus_fewer))
+        for below, into in rungs:
+            lower = below.get(record.cell.id)
+            if lower and lower.decisions:
+                beside.append((lower.cell, scorer.score(lower.decisions), into))
         for cell, (other_truth, other), into in beside:
             if cell != record.cell and np.array_equal(truth, other_truth):
                 into[record.cell.id] = shared.interval(drawn, other)

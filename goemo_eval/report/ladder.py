@@ -50,3 +50,8 @@ def rungs_below(view: View) -> dict[str, Record]:
         for rungs in ladders(view)
         for lower, upper in itertools.pairwise(rungs)
     }
+
+
+def lowest_rungs(view: View) -> dict[str, Record]:
+    """Return by cell id the cell with the fewest layers, of those that have more."""
+    return {upper.shown.cell.id: lowest.shown for lowest, *more in ladders(view) for upper in more}

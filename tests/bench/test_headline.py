@@ -40,5 +40,26 @@ def test_rows_go_from_the_floor_up(make_record: Callable[..., Record]) -> None:
         "`minilm@1+tfidf`",
     ]
     assert lines[4][3].startswith("**+0.")  # beyond chance
+    assert lines[4][3].endswith("**‡")
     assert lines[4][4:6] == [lines[4][2], "200.0"]
     assert lines[3][4:6] == ["", ""]  # no INT8 of it was measured
+
+
+def test_gains_are_of_the_means_where_both_have_several_seeds(
+    make_record: Callable[..., Record],
+) -> None:
+    from bench.headline import table
+
+    def records(encoder: str, engine: str, wrong: float) -> list[Record]:
+        return [
+            make_record(
+                cell=Cell(encoder=encoder, scheme="raw", engine=engine, precision="fp32", seed=s),
+                wrong=wrong + 0.001 * s,
+            )
+            for s in (1, 2)
+        ]
+
+    several = [*records("tfidf", "linear", 0.4), *records("minilm", "torch", 0.1)]
+    rows = [[w.strip() for w in row.split("|")] for row in table(View(several)).splitlines()]
+    assert rows[4][2].endswith(" (2 seeds)")
+    assert rows[4][3].endswith("**")  # of no single seed

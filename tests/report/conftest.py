@@ -167,7 +167,9 @@ def _speedups(cell: Cell) -> tuple[Speedup, ...]:
 def erring(make_record: MakeRecord) -> Callable[..., Record]:
     """Build a record of 3 classes whose errors are drawn anew: two of them err on different texts."""
 
-    def make(encoder: str, *, wrong: float, draw: int, rows: int = 500, **fields: Any) -> Record:
+    def make(
+        encoder: str, *, wrong: float, draw: int, rows: int = 500, seed: int = 0, **fields: Any
+    ) -> Record:
         truth = np.random.default_rng(0).integers(0, 3, rows)
         missed = np.random.default_rng(draw).random(rows) < wrong
         guess = np.where(missed, (truth + 1) % 3, truth)
@@ -176,7 +178,7 @@ def erring(make_record: MakeRecord) -> Callable[..., Record]:
         engine = "linear" if encoder == "tfidf" else "torch"
         words = {"encoder": encoder, "scheme": "simplified", "engine": engine}
         return make_record(
-            cell=Cell(precision="fp32", **words),
+            cell=Cell(precision="fp32", seed=seed, **words),
             scores=SplitScores(validation=scores, test=scores),
             decisions=pack_decisions(truth, guess, 3),
             **fields,

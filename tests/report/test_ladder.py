@@ -54,12 +54,57 @@ def test_steps_are_told_with_the_interval_that_says_so(climbed: list[Record]) ->
     said, shown = ladder(found.view, found.intervals)[1:]
     assert isinstance(said, str)
     assert isinstance(shown, Table)
-    assert "from minilm\\@1 up: minilm\\@2 gains +0.19" in said
-    assert said.endswith("over minilm\\@1 beyond chance; no other step does.")
-    column = next(c for c in shown.columns if c.head == "over the next fewer")
-    assert column.cells[0] == "—"
-    assert "(chance)" not in column.cells[1]
-    assert column.cells[2].endswith("(chance)")
+    assert "Under simplified, gained over minilm\\@1: minilm\\@2 +0.19" in said
+    assert said.endswith(" beyond chance.")  # and no step beyond the first
+    columns = {c.head: c.cells for c in shown.columns}
+    assert [cell.endswith("(chance)") for cell in columns["over the next fewer"]] == [
+        False,
+        False,
+        True,
+    ]
+    assert columns["over the fewest"][0] == columns["over the next fewer"][0] == "—"
+    assert not any(cell.endswith("(chance)") for cell in columns["over the fewest"])
+    assert "over seeds" not in columns  # there is one
+
+
+def test_what_does_not_gain_is_named_beside_what_does(erring: Make) -> None:
+    found = find(
+        [
+            erring("minilm@1", wrong=0.300, draw=1, parameters=10),
+            erring("minilm@2", wrong=0.298, draw=2, parameters=20),
+            erring("minilm", wrong=0.100, draw=3, parameters=60),
+        ]
+    )
+    (said,) = ladder(found.view, found.intervals)[1:2]
+    assert isinstance(said, str)
+    assert "beyond chance; minilm\\@2 not. Over the next fewer layers, at the shown seed: " in said
+    assert said.endswith("over minilm\\@2.")
+    level = find([erring(f"minilm@{n}", wrong=0.3, draw=n, parameters=n) for n in (1, 2)])
+    (said,) = ladder(level.view, level.intervals)[1:2]
+    assert said == "- Under simplified, gained over minilm\\@1: nothing beyond chance."
+
+
+def test_seeds_are_taken_together_where_there_are_several(erring: Make) -> None:
+    """At the seed that is shown two layers gain much; another seed of theirs is as bad as one layer."""
+    found = find(
+        [
+            erring(encoder, wrong=wrong, draw=10 * layers + seed, seed=seed, parameters=layers)
+            for layers, encoder, errors in (
+                (1, "minilm@1", (0.30, 0.31, 0.30)),
+                (2, "minilm@2", (0.10, 0.29, 0.11)),
+            )
+            for seed, wrong in enumerate(errors, start=1)
+        ]
+    )
+    said, shown = ladder(found.view, found.intervals)[1:]
+    assert isinstance(said, str)
+    assert isinstance(shown, Table)
+    columns = {c.head: c.cells for c in shown.columns}
+    assert "(chance)" not in columns["over the fewest"][1]
+    over_seeds = found.intervals.fewest_over_seeds["minilm@2-simplified-torch-fp32-s1"]
+    assert columns["over seeds"][1].startswith(f"{over_seeds.low:+.3f} to {over_seeds.high:+.3f}")
+    assert over_seeds.low < 0 < over_seeds.point  # one of three seeds failed
+    assert "nothing beyond chance, by the means over seeds where both have several" in said
 
 
 def test_the_interval_is_the_paired_bootstraps(climbed: list[Record]) -> None:

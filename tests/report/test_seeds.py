@@ -142,3 +142,29 @@ def test_seeds_of_different_recipes_are_one_clear_line(make_record: Make, tmp_pa
     other = make_record().cell.model_copy(update={"seed": 1})
     with pytest.raises(RecordError, match="its recipe is not that of"):
         write_report([make_record(), make_record(cell=other, recipe={"name": "x"})], tmp_path)
+
+
+def test_what_training_anew_gains_over_the_floor(
+    erring: Callable[..., Record], tmp_path: Path
+) -> None:
+    records = [
+        erring(encoder, wrong=wrong, draw=draw + seed, seed=seed)
+        for encoder, wrong, draw in (("tfidf", 0.3, 0), ("minilm", 0.1, 10), ("albert", 0.29, 20))
+        for seed in (1, 2)
+    ]
+    report = write_report(records, tmp_path).read_text().replace("\\", "")
+    good = section(report, "How good")
+    assert (
+        "- Trained anew (means over seeds under simplified, in FP32): minilm above it beyond chance; "
+        "albert not."
+    ) in good
+    header, _, *body = rows(good.split("<details>")[0])
+    own = {row[0]: row[header.index("over seeds and texts")] for row in body}
+    gains = find(records).intervals.floor_over_seeds
+    found = gains["minilm-simplified-torch-fp32-s1"]
+    assert own["minilm"] == f"{found.low:+.3f} to {found.high:+.3f}"
+    assert own["albert"].endswith("(chance)")
+    assert own["tfidf"] == "—"
+    assert (
+        f"trained anew {found.point:+.3f} (over seeds and texts {found.low:+.3f} to {found.high:+.3f})"
+    ) in report.split("\n## ", 2)[1]

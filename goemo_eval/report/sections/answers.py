@@ -100,7 +100,12 @@ def _gain(
         return f"unknown: no cell of {FLOOR} was scored"
     if record.cell != floor.cell:
         certain = intervals.floor.get(record.cell.id)
-        return f"{_over(record, floor)}{_between(certain)} over {escape(floor.cell.id)}"
+        text = f"{_over(record, floor)}{_between(certain)} over {escape(floor.cell.id)}"
+        anew = intervals.floor_over_seeds.get(record.cell.id)
+        if anew is None:
+            return text
+        between = f"over seeds and texts {spread(anew.low, anew.high, signed=True)}"
+        return f"{text}; trained anew {number(anew.point, signed=True)} ({between})"
     if record.cell == chosen.cell:
         return f"it is the floor, and no cell gains more than {max_loss:g} over it"
     certain = intervals.floor.get(chosen.cell.id)

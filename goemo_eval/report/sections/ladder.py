@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import itertools
 
+from goemo_eval.measure.statistics import Interval
 from goemo_eval.records.view import Reference, View
 from goemo_eval.report.document import Block, Column, table
-from goemo_eval.report.floor import is_worth_it
+from goemo_eval.report.floor import gain_text, is_worth_it
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.ladder import ladders
-from goemo_eval.report.text import DASH, encoder_name, escape, number, spread
+from goemo_eval.report.seed_gains import SeedGain
+from goemo_eval.report.text import encoder_name, escape, number
 from goemo_eval.report.times import is_unstable, mark
 
 
 def ladder(view: View, intervals: Intervals) -> list[Block]:
-    """Return what each step up gains, in words and as a table; nothing where no encoder has two rungs."""
+    """Return what more layers gain, in words and as a table; nothing where no encoder has two rungs."""
     found = ladders(view)
     if not found:
         return []
     rungs = [rung for one in found for rung in one]
-    gains = [intervals.fewer.get(rung.shown.cell.id) for rung in rungs]
+    ids = [rung.shown.cell.id for rung in rungs]
+    over_seeds = [intervals.fewest_over_seeds.get(i) for i in ids]
     batches = [rung.shown.latency.get("real") for rung in rungs]
     times = [
         mark(number(t.p50_s * 1e3 if t else None, 1), unstable=is_unstable(r.shown, "real"))
         for r, t in zip(rungs, batches, strict=True)
     ]
+    between = "test Macro-F1 minus that with the {} layers, paired 95 % interval over texts"
     return [
         "**How many layers buy what**, in FP32",
         "\n".join(f"- {_told(one, intervals)}" for one in found),
@@ -35,13 +39,18 @@ def ladder(view: View, intervals: Intervals) -> list[Block]:
             Column("test", "at the shown seed", [_test(r) for r in rungs]),
             Column(
                 "over the next fewer",
-                "test Macro-F1 minus that with the next fewer layers, paired 95 % interval over texts",
-                [
-                    (spread(i.low, i.high, signed=True) + ("" if is_worth_it(i) else " (chance)"))
-                    if i
-                    else DASH
-                    for i in gains
-                ],
+                between.format("next fewer"),
+                [gain_text(intervals.fewer.get(i)) for i in ids],
+            ),
+            Column(
+                "over the fewest",
+                between.format("fewest"),
+                [gain_text(intervals.fewest.get(i)) for i in ids],
+            ),
+            *(
+                [Column("over seeds", _OVER_SEEDS, list(map(gain_text, over_seeds)))]
+                if any(over_seeds)
+                else []
             ),
             Column("ms per batch", "p50, real lengths", times),
             Column("MB", "on disk", [number(r.shown.size_bytes / 1e6, 1) for r in rungs]),
@@ -49,22 +58,44 @@ def ladder(view: View, intervals: Intervals) -> list[Block]:
     ]
 
 
+_OVER_SEEDS = (
+    "over the fewest by the means over the seeds of both, 95 % interval over seeds and texts"
+)
+
+
 def _told(rungs: tuple[Reference, ...], intervals: Intervals) -> str:
-    """Say which steps up are beyond chance."""
+    """Say which of them gain beyond chance over the fewest layers, and which over the next fewer."""
+    lowest, *more = rungs
+    scheme, least = (escape(w) for w in (lowest.named.scheme, lowest.named.encoder))
+    gains = [(rung, gain) for rung in more if (gain := _over_fewest(rung, intervals))]
+    above = [_gain(rung, gain) for rung, gain in gains if is_worth_it(gain)]
+    level = [escape(rung.shown.cell.encoder) for rung, gain in gains if not is_worth_it(gain)]
+    said = f"{', '.join(above)} beyond chance" if above else "nothing beyond chance"
+    if above and level:
+        said += f"; {', '.join(level)} not"
+    if any(isinstance(gain, SeedGain) for _, gain in gains):
+        said += ", by the means over seeds where both have several"
     steps = [
-        f"{escape(upper.shown.cell.encoder)} gains {number(gain.point, signed=True)} over "
-        f"{escape(lower.shown.cell.encoder)}"
-        for lower, upper in itertools.pairwise(rungs)
+        f"{_gain(upper, gain)} over {escape(lower.shown.cell.encoder)}"
+        for lower, upper in itertools.pairwise(more)
         if (gain := intervals.fewer.get(upper.shown.cell.id)) and is_worth_it(gain)
     ]
-    said = "; ".join(steps) or "no step up gains anything"
-    more = (
-        " beyond chance; no other step does"
-        if 0 < len(steps) < len(rungs) - 1
-        else " beyond chance"
+    text = f"Under {scheme}, gained over {least}: {said}."
+    return (
+        f"{text} Over the next fewer layers, at the shown seed: {', '.join(steps)}."
+        if steps
+        else text
     )
-    scheme, least = (escape(w) for w in (rungs[0].named.scheme, rungs[0].named.encoder))
-    return f"Under {scheme}, from {least} up: {said}{more}."
+
+
+def _over_fewest(rung: Reference, intervals: Intervals) -> Interval | SeedGain | None:
+    """Return the gain by the means over seeds; at the shown seed where either has but one."""
+    cell = rung.shown.cell.id
+    return intervals.fewest_over_seeds.get(cell) or intervals.fewest.get(cell)
+
+
+def _gain(rung: Reference, gain: Interval | SeedGain) -> str:
+    return f"{escape(rung.shown.cell.encoder)} {number(gain.point, signed=True)}"
 
 
 def _test(rung: Reference) -> str:

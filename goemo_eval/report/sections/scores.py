@@ -8,13 +8,15 @@ from goemo_eval.records.schema import Record
 from goemo_eval.records.view import View
 from goemo_eval.report.document import Block, Column, Fold, Picture, table
 from goemo_eval.report.findings import Findings
-from goemo_eval.report.floor import FLOOR, floor_of, is_floor, is_worth_it
+from goemo_eval.report.floor import FLOOR, floor_of, gain_text, is_floor, is_worth_it
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.sections.columns import cell_columns
 from goemo_eval.report.sections.ladder import ladder
 from goemo_eval.report.seeds import over_seeds_text, seed_finding, seed_fold, seed_note
 from goemo_eval.report.text import DASH, encoder_name, escape, listed, number, spread
 from goemo_eval.report.times import short
+
+_MOST_TOLD = 4  # cells, a sentence each
 
 
 def scores_section(found: Findings, picture: Picture | None) -> list[Block]:
@@ -49,7 +51,7 @@ def _table(view: View, intervals: Intervals) -> list[Block]:
     ids = [r.shown.cell.id for r in references]
     found = [r.summary for r in references]
     ends = [intervals.ends(r.shown.cell) for r in references]
-    floor, best = ([table.get(i) for i in ids] for table in (intervals.floor, intervals.best))
+    floor, best = ([given.get(i) for i in ids] for given in (intervals.floor, intervals.best))
     seeds = [", ".join(map(str, s.seeds)) if s else DASH for s in found]
     return [
         "**Table 1. Macro-F1 in FP32**",
@@ -91,15 +93,20 @@ def _table(view: View, intervals: Intervals) -> list[Block]:
             Column(
                 "minus the floor",
                 f"the same minus {FLOOR}'s",
-                [
-                    (spread(i.low, i.high, signed=True) + ("" if is_worth_it(i) else " (chance)"))
-                    if i
-                    else DASH
-                    for i in floor
-                ],
+                [gain_text(i) for i in floor],
             ),
+            *_over_seeds(intervals, ids),
         ),
     ]
+
+
+def _over_seeds(intervals: Intervals, ids: Sequence[str]) -> list[Column]:
+    """Return what cells gain over the floor by the means over their seeds, if any have several and it does."""
+    gains = [intervals.floor_over_seeds.get(i) for i in ids]
+    if not any(gains):
+        return []
+    explained = "the same by the means over the seeds of both, 95 % interval over seeds and texts"
+    return [Column("over seeds and texts", explained, [gain_text(gain) for gain in gains])]
 
 
 def _best(found: Findings) -> list[str]:
@@ -146,6 +153,7 @@ def _floor(view: View, intervals: Intervals) -> list[str]:
                 f"; **not worth their cost**, since not above it beyond chance: {listed(chance)}"
             )
         said.append(f"{text}.")
+        said += _floor_over_seeds(view, scheme, intervals)
     if not said:
         said.append(
             f"No cell of {FLOOR} was scored: what a linear model reaches, and whether an encoder is worth its "
@@ -154,9 +162,28 @@ def _floor(view: View, intervals: Intervals) -> list[str]:
     return said
 
 
+def _floor_over_seeds(view: View, scheme: str, intervals: Intervals) -> list[str]:
+    """Say which encoders beat the floor whatever the seed, where both have several."""
+    gains = {
+        escape(reference.shown.cell.encoder): gain
+        for reference in view.of_scheme(scheme).references
+        if (gain := intervals.floor_over_seeds.get(reference.shown.cell.id))
+    }
+    if not gains:
+        return []
+    above = [name for name, gain in gains.items() if is_worth_it(gain)]
+    level = [name for name in gains if name not in above]
+    said = (
+        f"{', '.join(above)} above it beyond chance" if above else "nothing above it beyond chance"
+    )
+    said += f"; {', '.join(level)} not" if above and level else ""
+    return [f"Trained anew (means over seeds under {escape(scheme)}, in FP32): {said}."]
+
+
 def _seeds(view: View) -> list[str]:
-    summaries = [r.summary for r in view.references if r.group.several]
-    return [f"{seed_finding(s)}." for s in summaries if s and len(s.seeds) > 1]
+    """Say what seeds say together; of many cells Table 1 says it."""
+    found = [r.summary for r in view.references if r.summary and len(r.summary.seeds) > 1]
+    return [f"{seed_finding(s)}." for s in found] if len(found) <= _MOST_TOLD else []
 
 
 def _overfit(view: View) -> list[str]:
