@@ -30,10 +30,10 @@ from goemo_eval.report.figures.plots import draw, pictures_of
 from goemo_eval.report.figures.probabilities import draw_reliability, drawn_encoders
 from goemo_eval.report.figures.scores import draw_scores
 from goemo_eval.report.findings import find
-from goemo_eval.report.intervals import Intervals
+from goemo_eval.report.intervals import Intervals, resample
 
 Make = Callable[..., Record]
-NONE = Intervals({}, {}, {}, {}, {})
+NONE = resample(View([]), {})
 
 
 def cells(make_record: Make, *encoders: str) -> list[Record]:
