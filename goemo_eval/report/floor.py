@@ -74,7 +74,10 @@ def is_worth_it(gain: Interval | SeedGain) -> bool:
 
 
 def gain_text(gain: Interval | SeedGain | None) -> str:
-    """Return a gain's interval, and whether it may be chance; a dash where there is none."""
+    """Return a gain's interval, and whether it may be chance or is a loss beyond it; a dash where there is none."""
     if gain is None:
         return DASH
-    return spread(gain.low, gain.high, signed=True) + ("" if is_worth_it(gain) else " (chance)")
+    text = spread(gain.low, gain.high, signed=True)
+    if is_worth_it(gain):
+        return text
+    return f"{text} (below)" if gain.high < 0 else f"{text} (chance)"
