@@ -16,6 +16,7 @@ from goemo_eval.records.schema import Record
 from goemo_eval.records.view import Reference, View
 from goemo_eval.report.floor import is_floor, is_worth_it
 from goemo_eval.report.intervals import Intervals, resample
+from goemo_eval.report.seed_gains import ONE_SEED
 from goemo_eval.report.study.published import load_study
 from goemo_eval.report.text import NO_CHOICE, spread
 from goemo_eval.report.times import UNSTABLE, is_unstable, mark
@@ -26,7 +27,6 @@ BEGIN, END = "<!-- results: python -m bench.headline -->", "<!-- end of results 
 SCHEMES = ("raw", "simplified")
 NONE = ""
 ENGINE = "onnxruntime"
-ONE_SEED = "‡"
 
 
 def table(view: View) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from goemo_eval.judge.recommend import Recommendation
 from goemo_eval.measure.statistics import Interval
 from goemo_eval.records.schema import Record
 from goemo_eval.records.view import View
-from goemo_eval.report.seed_gains import SeedGain
+from goemo_eval.report.document import Column
+from goemo_eval.report.seed_gains import ONE_SEED, SeedGain
 from goemo_eval.report.text import DASH, spread
 
 FLOOR = "tfidf"
@@ -81,3 +82,34 @@ def gain_text(gain: Interval | SeedGain | None) -> str:
     if is_worth_it(gain):
         return text
     return f"{text} (below)" if gain.high < 0 else f"{text} (chance)"
+
+
+def gain_column(
+    head: str,
+    explained: str,
+    cells: Sequence[str],
+    *,
+    shown: Mapping[str, Interval],
+    anew: Mapping[str, SeedGain],
+) -> Column:
+    """Return a column of what cells gain: by the means over seeds where both sides have several.
+
+    Parameters
+    ----------
+    head, explained : str
+    cells : sequence of str
+        Ids, a row each.
+    shown : mapping of str to Interval
+        At the seed that is shown: what stands where there is nothing in `anew`.
+    anew : mapping of str to SeedGain
+    """
+    if not any(cell in anew for cell in cells):
+        return Column(head, explained, [gain_text(shown.get(cell)) for cell in cells])
+    marked = [
+        gain_text(anew[cell])
+        if cell in anew
+        else gain_text(shown.get(cell)) + (ONE_SEED if cell in shown else "")
+        for cell in cells
+    ]
+    more = f"; by the means over the seeds of both, 95 % over seeds and texts, or ({ONE_SEED}) at the shown seed"
+    return Column(head, explained + more, marked)

@@ -14,6 +14,8 @@ from goemo_eval.measure.two_level import two_level_bootstrap
 from goemo_eval.records.decisions import unpack_decisions
 from goemo_eval.records.view import Group
 
+ONE_SEED = "‡"
+"""Marks a gain at one seed among those by the means over several."""
 _RESAMPLES = 500  # of texts; seeds are not drawn
 
 

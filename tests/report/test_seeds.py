@@ -151,7 +151,7 @@ def test_what_training_anew_gains_over_the_floor(
         erring(encoder, wrong=wrong, draw=draw + seed, seed=seed)
         for encoder, wrong, draw in (("tfidf", 0.3, 0), ("minilm", 0.1, 10), ("albert", 0.29, 20))
         for seed in (1, 2)
-    ]
+    ] + [erring("mine", wrong=0.15, draw=30, seed=1)]
     report = write_report(records, tmp_path).read_text().replace("\\", "")
     good = section(report, "How good")
     assert (
@@ -159,12 +159,14 @@ def test_what_training_anew_gains_over_the_floor(
         "albert not."
     ) in good
     header, _, *body = rows(good.split("<details>")[0])
-    own = {row[0]: row[header.index("over seeds and texts")] for row in body}
+    own = {row[0]: row[header.index("minus the floor")] for row in body}
     gains = find(records).intervals.floor_over_seeds
     found = gains["minilm-simplified-torch-fp32-s1"]
     assert own["minilm"] == f"{found.low:+.3f} to {found.high:+.3f}"
     assert own["albert"].endswith("(chance)")
     assert own["tfidf"] == "—"
+    assert own["mine seed 1"].startswith("+0.")
+    assert own["mine seed 1"].endswith("‡")
     assert (
         f"trained anew {found.point:+.3f} (over seeds and texts {found.low:+.3f} to {found.high:+.3f})"
     ) in report.split("\n## ", 2)[1]

@@ -7,7 +7,7 @@ import itertools
 from goemo_eval.measure.statistics import Interval
 from goemo_eval.records.view import Reference, View
 from goemo_eval.report.document import Block, Column, table
-from goemo_eval.report.floor import gain_text, is_worth_it
+from goemo_eval.report.floor import gain_column, gain_text, is_worth_it
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.ladder import ladders
 from goemo_eval.report.seed_gains import SeedGain
@@ -22,7 +22,6 @@ def ladder(view: View, intervals: Intervals) -> list[Block]:
         return []
     rungs = [rung for one in found for rung in one]
     ids = [rung.shown.cell.id for rung in rungs]
-    over_seeds = [intervals.fewest_over_seeds.get(i) for i in ids]
     batches = [rung.shown.latency.get("real") for rung in rungs]
     times = [
         mark(number(t.p50_s * 1e3 if t else None, 1), unstable=is_unstable(r.shown, "real"))
@@ -42,25 +41,17 @@ def ladder(view: View, intervals: Intervals) -> list[Block]:
                 between.format("next fewer"),
                 [gain_text(intervals.fewer.get(i)) for i in ids],
             ),
-            Column(
+            gain_column(
                 "over the fewest",
                 between.format("fewest"),
-                [gain_text(intervals.fewest.get(i)) for i in ids],
-            ),
-            *(
-                [Column("over seeds", _OVER_SEEDS, list(map(gain_text, over_seeds)))]
-                if any(over_seeds)
-                else []
+                ids,
+                shown=intervals.fewest,
+                anew=intervals.fewest_over_seeds,
             ),
             Column("ms per batch", "p50, real lengths", times),
             Column("MB", "on disk", [number(r.shown.size_bytes / 1e6, 1) for r in rungs]),
         ),
     ]
-
-
-_OVER_SEEDS = (
-    "over the fewest by the means over the seeds of both, 95 % interval over seeds and texts"
-)
 
 
 def _told(rungs: tuple[Reference, ...], intervals: Intervals) -> str:

@@ -8,7 +8,7 @@ from goemo_eval.records.schema import Record
 from goemo_eval.records.view import View
 from goemo_eval.report.document import Block, Column, Fold, Picture, table
 from goemo_eval.report.findings import Findings
-from goemo_eval.report.floor import FLOOR, floor_of, gain_text, is_floor, is_worth_it
+from goemo_eval.report.floor import FLOOR, floor_of, gain_column, is_floor, is_worth_it
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.sections.columns import cell_columns
 from goemo_eval.report.sections.ladder import ladder
@@ -51,7 +51,7 @@ def _table(view: View, intervals: Intervals) -> list[Block]:
     ids = [r.shown.cell.id for r in references]
     found = [r.summary for r in references]
     ends = [intervals.ends(r.shown.cell) for r in references]
-    floor, best = ([given.get(i) for i in ids] for given in (intervals.floor, intervals.best))
+    best = [intervals.best.get(i) for i in ids]
     seeds = [", ".join(map(str, s.seeds)) if s else DASH for s in found]
     return [
         "**Table 1. Macro-F1 in FP32**",
@@ -90,23 +90,15 @@ def _table(view: View, intervals: Intervals) -> list[Block]:
                 "test Macro-F1 minus the highest of any cell of the scheme, paired 95 % interval",
                 [spread(i.low, i.high, signed=True) if i else DASH for i in best],
             ),
-            Column(
+            gain_column(
                 "minus the floor",
                 f"the same minus {FLOOR}'s",
-                [gain_text(i) for i in floor],
+                ids,
+                shown=intervals.floor,
+                anew=intervals.floor_over_seeds,
             ),
-            *_over_seeds(intervals, ids),
         ),
     ]
-
-
-def _over_seeds(intervals: Intervals, ids: Sequence[str]) -> list[Column]:
-    """Return what cells gain over the floor by the means over their seeds, if any have several and it does."""
-    gains = [intervals.floor_over_seeds.get(i) for i in ids]
-    if not any(gains):
-        return []
-    explained = "the same by the means over the seeds of both, 95 % interval over seeds and texts"
-    return [Column("over seeds and texts", explained, [gain_text(gain) for gain in gains])]
 
 
 def _best(found: Findings) -> list[str]:
