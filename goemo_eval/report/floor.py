@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from goemo_eval.judge.recommend import Recommendation
 from goemo_eval.measure.statistics import Interval
 from goemo_eval.records.schema import Record
 from goemo_eval.records.view import View
-from goemo_eval.report.document import Column
-from goemo_eval.report.seed_gains import ONE_SEED, SeedGain
-from goemo_eval.report.text import DASH, spread
+from goemo_eval.report.seed_gains import SeedGain
 
 FLOOR = "tfidf"
 
@@ -72,44 +70,3 @@ def bought(
 def is_worth_it(gain: Interval | SeedGain) -> bool:
     """Return whether a gain over the floor is beyond chance: its 95 % interval lies above zero."""
     return gain.low > 0
-
-
-def gain_text(gain: Interval | SeedGain | None) -> str:
-    """Return a gain's interval, and whether it may be chance or is a loss beyond it; a dash where there is none."""
-    if gain is None:
-        return DASH
-    text = spread(gain.low, gain.high, signed=True)
-    if is_worth_it(gain):
-        return text
-    return f"{text} (below)" if gain.high < 0 else f"{text} (chance)"
-
-
-def gain_column(
-    head: str,
-    explained: str,
-    cells: Sequence[str],
-    *,
-    shown: Mapping[str, Interval],
-    anew: Mapping[str, SeedGain],
-) -> Column:
-    """Return a column of what cells gain: by the means over seeds where both sides have several.
-
-    Parameters
-    ----------
-    head, explained : str
-    cells : sequence of str
-        Ids, a row each.
-    shown : mapping of str to Interval
-        At the seed that is shown: what stands where there is nothing in `anew`.
-    anew : mapping of str to SeedGain
-    """
-    if not any(cell in anew for cell in cells):
-        return Column(head, explained, [gain_text(shown.get(cell)) for cell in cells])
-    marked = [
-        gain_text(anew[cell])
-        if cell in anew
-        else gain_text(shown.get(cell)) + (ONE_SEED if cell in shown else "")
-        for cell in cells
-    ]
-    more = f"; by the means over the seeds of both, 95 % over seeds and texts, or ({ONE_SEED}) at the shown seed"
-    return Column(head, explained + more, marked)

@@ -9,9 +9,8 @@ import pytest
 from goemo_eval.judge.recommend import recommend
 from goemo_eval.records.schema import Record
 from goemo_eval.records.view import View
-from goemo_eval.report.floor import Bought, bought, floor_of, gain_text
+from goemo_eval.report.floor import Bought, bought, floor_of
 from goemo_eval.report.intervals import resample
-from goemo_eval.report.seed_gains import SeedGain
 
 Make = Callable[..., Record]
 
@@ -52,20 +51,3 @@ def test_what_may_be_chance_and_what_costs_no_more_have_no_price(erring: Make) -
 
 def test_without_a_floor_nothing_is_known(erring: Make) -> None:
     assert paid([erring("minilm", wrong=0.1, draw=1)]) == {"minilm": Bought(None, None)}
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "said"),
-    [
-        (0.004, 0.046, "+0.004 to +0.046"),
-        (-0.002, 0.02, "-0.002 to +0.020 (chance)"),
-        (0.0, 0.02, "+0.000 to +0.020 (chance)"),
-        (-0.03, -0.004, "-0.030 to -0.004 (below)"),
-    ],
-)
-def test_a_loss_beyond_chance_is_not_called_chance(low: float, high: float, said: str) -> None:
-    assert gain_text(SeedGain((low + high) / 2, low, high)) == said
-
-
-def test_no_gain_is_a_dash() -> None:
-    assert gain_text(None) == "—"

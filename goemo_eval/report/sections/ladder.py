@@ -7,9 +7,10 @@ import itertools
 from goemo_eval.measure.statistics import Interval
 from goemo_eval.records.view import Reference, View
 from goemo_eval.report.document import Block, Column, table
-from goemo_eval.report.floor import gain_column, gain_text, is_worth_it
+from goemo_eval.report.floor import is_worth_it
 from goemo_eval.report.intervals import Intervals
 from goemo_eval.report.ladder import ladders
+from goemo_eval.report.sections.columns import gain_column, gain_text
 from goemo_eval.report.seed_gains import SeedGain
 from goemo_eval.report.text import encoder_name, escape, number
 from goemo_eval.report.times import is_unstable, mark

@@ -8,9 +8,9 @@ from goemo_eval.records.schema import Record
 from goemo_eval.records.view import View
 from goemo_eval.report.document import Block, Column, Fold, Picture, table
 from goemo_eval.report.findings import Findings
-from goemo_eval.report.floor import FLOOR, floor_of, gain_column, is_floor, is_worth_it
+from goemo_eval.report.floor import FLOOR, floor_of, is_floor, is_worth_it
 from goemo_eval.report.intervals import Intervals
-from goemo_eval.report.sections.columns import cell_columns
+from goemo_eval.report.sections.columns import cell_columns, gain_column
 from goemo_eval.report.sections.ladder import ladder
 from goemo_eval.report.seeds import over_seeds_text, seed_finding, seed_fold, seed_note
 from goemo_eval.report.text import DASH, encoder_name, escape, listed, number, spread
