@@ -83,7 +83,7 @@ def resample(view: View, best: Mapping[str, Record]) -> Intervals:
 
 
 def _floors(view: View) -> dict[str, Record]:
-    """Return the floor of each cell that is shown but the floor's own."""
+    """Return by cell id the floor that it is held against; of the floor's own cells there is none."""
     found: dict[str, Record] = {}
     for name in view.schemes:
         shown = view.shown.of_scheme(name)
